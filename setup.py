@@ -1,0 +1,85 @@
+"""Builds the kernels once per instruction set and precision; everything else is in pyproject.toml."""
+
+import os
+import platform
+import sysconfig
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = "src/cmlp/kernels"
+
+# The builds for each processor, and what they ask of GCC and Clang.  Every 64-bit ARM has NEON.
+BUILDS = {
+    "x86_64": {
+        "baseline": [],
+        "avx2": ["-march=x86-64-v3"],
+        "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+    },
+    "arm64": {"neon": []},
+}
+MACHINES = {"amd64": "x86_64", "aarch64": "arm64"}
+PRECISIONS = {"f32": 0, "f64": 1}
+
+# a * b + c may be rounded once, and errno and traps are left out; nothing lets the compiler assume that
+# there is no NaN or infinity, or change the order of a sum.
+CFLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-g0"]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "freethreading_compatible": True,
+}
+
+
+def target_machine():
+    """The processor built for: the platform tag's last part, which cross-compiling sets."""
+    machine = sysconfig.get_platform().replace("-", "_").lower()
+    for name in (*MACHINES, *BUILDS):
+        if machine.endswith(name):
+            return MACHINES.get(name, name)
+    return MACHINES.get(platform.machine().lower(), platform.machine().lower())
+
+
+def extension(name, flags=(), macros=()):
+    return Extension(
+        f"cmlp.kernels.{name}",
+        [f"{KERNELS}/{name}.pyx"],
+        include_dirs=[KERNELS, numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
+        extra_compile_args=list(flags),
+    )
+
+
+def extensions():
+    builds = BUILDS.get(target_machine(), {"baseline": []})
+    kernels = [
+        extension(f"_{isa}_{precision}", flags, [("CMLP_DOUBLE", double)])
+        for isa, flags in builds.items()
+        for precision, double in PRECISIONS.items()
+    ]
+    return [extension("_cpu"), *kernels]
+
+
+class BuildExt(build_ext):
+    """Flags by compiler, and the modules in parallel."""
+
+    def build_extensions(self):
+        msvc = self.compiler.compiler_type == "msvc"
+        for ext in self.extensions:
+            ext.extra_compile_args = ["/O2", "/fp:precise"] if msvc else CFLAGS + ext.extra_compile_args
+            if sysconfig.get_platform().startswith("linux"):
+                ext.extra_link_args = ["-Wl,-s"]
+        self.parallel = self.parallel or os.cpu_count()
+        super().build_extensions()
+
+
+setup(
+    ext_modules=cythonize(extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES),
+    cmdclass={"build_ext": BuildExt},
+)

@@ -1,0 +1,433 @@
+# The one class that Python sees: it checks shapes, releases the GIL and calls the kernels.
+cimport cython
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport (
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
+    PyThread_type_lock,
+)
+
+include "simd.pyx"
+include "elementary.pyx"
+include "activations.pyx"
+include "losses.pyx"
+include "matvec.pyx"
+include "matmul.pyx"
+include "solvers.pyx"
+include "backprop.pyx"
+include "workspace.pyx"
+include "training.pyx"
+
+cnp.import_array()
+
+cdef int REAL_TYPE = cnp.NPY_DOUBLE if CMLP_DOUBLE else cnp.NPY_FLOAT
+
+cdef enum:
+    STACK_BYTES = 8192          # a sample's workspace up to this size lives on the stack
+    GIL_PARAMETERS = 4096       # one sample through a smaller network takes less than letting go of the GIL
+
+
+def codes():
+    """The numbers by which the kernels know activations, losses and solvers."""
+    return {"activation": ACTIVATION_CODES, "loss": LOSS_CODES, "solver": SOLVER_CODES}
+
+
+def first_not_finite(a):
+    """The flat position of the first NaN or infinity of a C-contiguous array of this precision, or -1."""
+    cdef Py_ssize_t i, n
+    cdef const real *data
+    if not is_real_array(a, cnp.PyArray_NDIM(a)):
+        raise TypeError("expected a C-contiguous array of this precision")
+    n = cnp.PyArray_SIZE(a)
+    data = <const real *>cnp.PyArray_DATA(<cnp.ndarray>a)
+    with nogil:
+        if all_finite(n, data):
+            i = -1
+        else:
+            i = 0
+            while is_finite(data[i]):
+                i += 1
+    return i
+
+
+cdef inline bint is_real_array(object a, int ndim):
+    return (cnp.PyArray_Check(a) and cnp.PyArray_NDIM(<cnp.ndarray>a) == ndim
+            and cnp.PyArray_TYPE(<cnp.ndarray>a) == REAL_TYPE and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
+
+cdef real *reals(object a, Py_ssize_t rows, Py_ssize_t columns) except NULL:
+    """The data of a C-contiguous rows x columns array (columns 0: of `rows` numbers) of this precision."""
+    cdef int ndim = 2 if columns else 1
+    if not is_real_array(a, ndim):
+        raise TypeError(f"expected a C-contiguous {ndim}-D array of {8 if CMLP_DOUBLE else 4}-byte floats, got {a!r:.80}")
+    if cnp.PyArray_DIM(a, 0) != rows or (columns and cnp.PyArray_DIM(a, 1) != columns):
+        raise ValueError(f"expected shape {(rows, columns)[:ndim]}, got {a.shape}")
+    return <real *>cnp.PyArray_DATA(<cnp.ndarray>a)
+
+
+cdef class Engine:
+    """A network over a block of parameters, in the precision and instruction set of this module.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int, (d_0, ..., d_L)
+    activations : sequence of int, L - 1 codes
+    loss : int, a code
+    parameters : ndarray of shape (size,)
+        W_1, b_1, ..., W_L, b_L; used in place.
+
+    Every method takes C-contiguous arrays of the right precision and raises TypeError or ValueError for
+    others; whether labels are in range and numbers finite is the caller's to check.
+    """
+    cdef network_t net
+    cdef trainer_t trainer
+    cdef Py_ssize_t *numbers
+    cdef void *sample_memory
+    cdef void *batch_memory
+    cdef readonly cnp.ndarray parameters
+    cdef readonly object solver_state
+    cdef object gradient
+    cdef real *theta
+    cdef Py_ssize_t size, C
+    cdef PyThread_type_lock lock
+
+    def __cinit__(self, layer_sizes, activations, int loss, cnp.ndarray parameters not None):
+        cdef Py_ssize_t l, at = 0, L = len(layer_sizes) - 1
+        self.lock = PyThread_allocate_lock()
+        self.numbers = <Py_ssize_t *>calloc(4 * (L + 1), sizeof(Py_ssize_t))
+        if self.numbers == NULL or self.lock == NULL:
+            raise MemoryError
+        cdef Py_ssize_t *d = self.numbers
+        cdef Py_ssize_t *W = d + L + 1
+        cdef Py_ssize_t *b = W + L + 1
+        cdef int *s = <int *>(b + L + 1)
+        d[0] = layer_sizes[0]
+        for l in range(1, L + 1):
+            d[l] = layer_sizes[l]
+            s[l] = activations[l - 1] if l < L else IDENTITY
+            W[l] = at
+            b[l] = at + d[l] * d[l - 1]
+            at = b[l] + d[l]
+        self.net = network_t(L, loss, d, s, W, b)
+        self.size, self.C = at, d[L]
+        self.theta = reals(parameters, at, 0)
+        if not cnp.PyArray_ISWRITEABLE(parameters):
+            raise ValueError("parameters must be writeable")
+        self.parameters = parameters
+        self.trainer.net = &self.net
+        self.trainer.size = at
+        self.trainer.theta = self.theta
+        self.trainer.solver.kind = -1
+
+    def __dealloc__(self):
+        free(self.numbers)
+        free(self.sample_memory)
+        free(self.batch_memory)
+        if self.lock != NULL:
+            PyThread_free_lock(self.lock)
+
+    # ---- inference: no state of the engine is written, so any number of threads may call ----------
+
+    def predict_one(self, x):
+        """o_L of one sample of shape (d_0,), as an array (C,); None if x is not such an array as it stands."""
+        cdef cnp.npy_intp C = self.C
+        cdef object out
+        if not is_real_array(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
+            return None
+        cdef const real *data = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
+        if not all_finite(self.net.d[0], data):
+            return None
+        out = cnp.PyArray_SimpleNew(1, &C, REAL_TYPE)
+        cdef real *result = <real *>cnp.PyArray_DATA(out)
+        if self.size < GIL_PARAMETERS:
+            self.run_one(data, result)
+        else:
+            with nogil:
+                self.run_one(data, result)
+        return out
+
+    cdef int run_one(self, const real *x, real *out) except -1 nogil:
+        cdef char stack[STACK_BYTES + CACHE_LINE]
+        cdef void *memory = NULL
+        cdef sample_t at
+        cdef size_t bytes = lay_out_sample(&self.net, &at, NULL)
+        if bytes <= STACK_BYTES:
+            lay_out_sample(&self.net, &at, <void *>((<uintptr_t>stack + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE))
+        else:
+            lay_out_sample(&self.net, &at, checked(allocate(bytes, &memory)))
+        at.o[0] = x
+        forward_hidden(&self.net, self.theta, &at)
+        output_one(self.net.loss, self.C, at.z[self.net.L], <real *>at.o[self.net.L])
+        memcpy(out, at.o[self.net.L], self.C * sizeof(real))
+        free(memory)
+        return 0
+
+    def predict(self, X):
+        """o_L of every row of X (n, d_0), as an array (n, C)."""
+        cdef cnp.npy_intp *shape = [cnp.PyArray_DIM(X, 0), self.C]
+        cdef Py_ssize_t n = shape[0]
+        cdef const real *x = reals(X, n, self.net.d[0])
+        cdef object out = cnp.PyArray_SimpleNew(2, shape, REAL_TYPE)
+        cdef real *result = <real *>cnp.PyArray_DATA(out)
+        cdef batch_t at
+        cdef void *memory = NULL
+        cdef Py_ssize_t capacity = padded(max(1, min(n, BATCH_CHUNK)))
+        cdef size_t bytes = lay_out_batch(&self.net, &at, capacity, False, NULL)
+        lay_out_batch(&self.net, &at, capacity, False, checked(allocate(bytes, &memory)))
+        try:
+            with nogil:
+                predict(&self.net, self.theta, x, n, &at, result)
+        finally:
+            free(memory)
+        return out
+
+    def loss(self, X, y, weights, double alpha):
+        """Mean loss over the rows of X, the penalty of a batch of them included."""
+        return self.evaluate(X, y, weights, alpha, None)
+
+    def loss_and_gradient(self, X, y, weights, double alpha, gradient_out):
+        """The same, with its gradient by every parameter in `gradient_out`, an array as long as `parameters`."""
+        reals(gradient_out, self.size, 0)
+        return self.evaluate(X, y, weights, alpha, gradient_out)
+
+    cdef double evaluate(self, X, y, weights, double alpha, gradient) except? -1:
+        cdef samples_t samples = self.samples(X, y, weights)
+        cdef Py_ssize_t l, n = cnp.PyArray_DIM(X, 0), capacity = padded(max(1, min(n, BATCH_CHUNK)))
+        cdef trainer_t trainer = self.trainer
+        cdef void *memory = NULL
+        cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, True, NULL)
+        cdef double loss, work = 0
+        lay_out_batch(&self.net, &trainer.batch, capacity, True, checked(allocate(bytes, &memory)))
+        if gradient is not None:
+            trainer.gradient = <real *>cnp.PyArray_DATA(gradient)
+        try:
+            with nogil:
+                loss = batch_pass(&trainer, &samples, NULL, n, gradient is not None, &work)
+                loss += penalty(&self.net, self.theta, alpha, n)
+                if gradient is not None and alpha != 0:
+                    for l in range(1, self.net.L + 1):
+                        add_scaled(self.net.d[l] * self.net.d[l - 1], <real>(alpha / n), self.theta + self.net.W[l],
+                                   trainer.gradient + self.net.W[l])
+        finally:
+            free(memory)
+        return loss
+
+    cdef samples_t samples(self, X, y, weights) except *:
+        """y: an intp array (n,) of class indices, or the rows (n, C)."""
+        cdef samples_t samples
+        cdef Py_ssize_t n = cnp.PyArray_DIM(X, 0)
+        samples.X = reals(X, n, self.net.d[0])
+        samples.weights = reals(weights, n, 0) if weights is not None else NULL
+        samples.labels, samples.Y = NULL, NULL
+        if cnp.PyArray_Check(y) and cnp.PyArray_TYPE(y) == cnp.NPY_INTP:
+            if cnp.PyArray_NDIM(y) != 1 or cnp.PyArray_DIM(y, 0) != n or not cnp.PyArray_ISCARRAY_RO(y):
+                raise ValueError(f"expected {n} class indices, got shape {y.shape}")
+            samples.labels = <const intptr_t *>cnp.PyArray_DATA(<cnp.ndarray>y)
+        else:
+            samples.Y = reals(y, n, self.C)
+        return samples
+
+    # ---- training: one caller at a time -----------------------------------------------------------
+
+    cdef int begin_training(self) except -1:
+        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+            raise RuntimeError("this network is being trained by another thread; give each thread a network of its own")
+        return 0
+
+    cdef int need_gradient(self) except -1:
+        cdef cnp.npy_intp size = self.size
+        if self.gradient is None:
+            self.gradient = cnp.PyArray_SimpleNew(1, &size, REAL_TYPE)
+            self.trainer.gradient = <real *>cnp.PyArray_DATA(self.gradient)
+        return 0
+
+    cdef int need_sample(self) except -1:
+        if self.sample_memory == NULL:
+            lay_out_sample(&self.net, &self.trainer.sample, checked(
+                allocate(lay_out_sample(&self.net, &self.trainer.sample, NULL), &self.sample_memory)))
+        return 0
+
+    cdef int need_batch(self, Py_ssize_t n) except -1:
+        cdef Py_ssize_t capacity = padded(min(n, BATCH_CHUNK))
+        if self.batch_memory == NULL or self.trainer.batch.capacity < capacity:
+            free(self.batch_memory)
+            self.batch_memory = NULL
+            lay_out_batch(&self.net, &self.trainer.batch, capacity, True, checked(
+                allocate(lay_out_batch(&self.net, &self.trainer.batch, capacity, True, NULL), &self.batch_memory)))
+        return 0
+
+    def set_solver(self, int kind, double learning_rate, double momentum=0, bint nesterov=False, double alpha=0,
+                   double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8, bint epsilon_outside=False):
+        """What the next updates do.  The state is kept from one update to the next, but not across solvers."""
+        cdef cnp.npy_intp *shape = [2, self.size]
+        cdef solver_t *solver = &self.trainer.solver
+        cdef bint fresh = kind != solver.kind
+        self.begin_training()
+        try:
+            if self.solver_state is None and not (kind == SGD and momentum == 0):
+                self.solver_state = cnp.PyArray_ZEROS(2, shape, REAL_TYPE, 0)
+                self.trainer.m = <real *>cnp.PyArray_DATA(self.solver_state)
+                self.trainer.v = self.trainer.m + self.size
+            solver[0] = solver_t(kind, learning_rate, momentum, alpha, beta_1, beta_2, epsilon, nesterov,
+                                 epsilon_outside, solver.t)
+            if fresh:
+                self.forget()
+        finally:
+            PyThread_release_lock(self.lock)
+
+    def reset_solver(self):
+        """Forgets the solver's state, as before the first update."""
+        self.begin_training()
+        self.forget()
+        PyThread_release_lock(self.lock)
+
+    cdef void forget(self):
+        self.trainer.solver.t = 0
+        if self.solver_state is not None:
+            memset(self.trainer.m, 0, 2 * self.size * sizeof(real))
+
+    @property
+    def updates(self):
+        """How many updates the solver's state stands on."""
+        return self.trainer.solver.t
+
+    @updates.setter
+    def updates(self, long long t):
+        self.trainer.solver.t = t
+
+    def step_one(self, x, y):
+        """One update on one sample; returns the loss before it.
+
+        None, with nothing done, unless x is a finite array (d_0,) of this precision and y a class index in range
+        (under cross-entropy) or such an array (C,).
+        """
+        cdef samples_t samples
+        cdef intptr_t label
+        cdef double loss
+        if not is_real_array(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
+            return None
+        samples.X = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
+        samples.weights, samples.labels, samples.Y = NULL, NULL, NULL
+        if type(y) is int and self.net.loss == CROSS_ENTROPY:
+            if not 0 <= y < self.C:
+                return None
+            label = y
+            samples.labels = &label
+        elif is_real_array(y, 1) and cnp.PyArray_DIM(y, 0) == self.C and self.net.loss == SQUARED_ERROR:
+            samples.Y = <const real *>cnp.PyArray_DATA(<cnp.ndarray>y)
+        else:
+            return None
+        if not all_finite(self.net.d[0], samples.X):
+            return None
+        self.begin_training()
+        try:
+            self.need_sample()
+            if not is_plain_sgd(&self.trainer.solver):
+                self.need_gradient()
+            if self.size < GIL_PARAMETERS:
+                loss = update_on_sample(&self.trainer, &samples, 0)
+            else:
+                with nogil:
+                    loss = update_on_sample(&self.trainer, &samples, 0)
+        finally:
+            PyThread_release_lock(self.lock)
+        return loss
+
+    def step(self, X, y, weights):
+        """One update on the batch X (n, d_0); returns the loss before it, and updates nothing if that is not finite."""
+        return self.train(X, y, weights, None, cnp.PyArray_DIM(X, 0))
+
+    def epoch(self, X, y, weights, index, Py_ssize_t batch_size):
+        """An update per batch of X's rows, in the order of `index` (an intp array) or, with None, as they stand.
+
+        Returns the mean loss.  If a loss or a parameter ceases to be finite the epoch ends, the result is NaN and
+        the solver is reset; the parameters are the last finite ones known: those at which the loss failed or,
+        if these are not finite themselves, those from before the epoch.
+        """
+        start = self.parameters.copy()
+        cdef double loss = NAN
+        try:
+            loss = self.train(X, y, weights, index, batch_size)
+        finally:
+            if not all_finite(self.size, self.theta):
+                self.parameters[:] = start
+                loss = NAN
+        if not is_finite(loss):
+            self.reset_solver()
+            return NAN
+        return loss
+
+    cdef double train(self, X, y, weights, index, Py_ssize_t batch_size) except? -1:
+        cdef samples_t samples = self.samples(X, y, weights)
+        cdef Py_ssize_t n = cnp.PyArray_DIM(X, 0)
+        cdef const intptr_t *order = index_data(index, n) if index is not None else NULL
+        cdef double loss
+        if index is not None:
+            n = cnp.PyArray_DIM(index, 0)
+        if n < 1 or batch_size < 1:
+            raise ValueError(f"expected samples and a batch size, got {n} samples in batches of {batch_size}")
+        if self.trainer.solver.kind < 0:
+            raise ValueError("set_solver comes first")
+        self.begin_training()
+        try:
+            if batch_size == 1:
+                self.need_sample()
+            else:
+                self.need_batch(min(n, batch_size))
+            if batch_size > 1 or not is_plain_sgd(&self.trainer.solver):
+                self.need_gradient()
+            with nogil:
+                loss = train_epoch(&self.trainer, &samples, order, n, batch_size)
+        finally:
+            PyThread_release_lock(self.lock)
+        return loss
+
+    # ---- the hand calculation ---------------------------------------------------------------------
+
+    def trace(self, x, y):
+        """One sample forward and backward: loss, [o_0, ..., o_L], [z_1, ...], [delta_1, ...], flat gradient.
+
+        x of shape (d_0,), y of shape (C,) as a target row.
+        """
+        cdef cnp.npy_intp size = self.size
+        cdef sample_t at
+        cdef void *memory = NULL
+        cdef Py_ssize_t l, L = self.net.L
+        cdef double loss
+        cdef const real *row = reals(y, self.C, 0)
+        cdef const real *data = reals(x, self.net.d[0], 0)
+        gradient = cnp.PyArray_SimpleNew(1, &size, REAL_TYPE)
+        lay_out_sample(&self.net, &at, checked(allocate(lay_out_sample(&self.net, &at, NULL), &memory)))
+        try:
+            at.o[0] = data
+            memcpy(at.y, row, self.C * sizeof(real))
+            loss = forward_loss(&self.net, self.theta, &at, 1)
+            backward_gradient(&self.net, self.theta, &at, <real *>cnp.PyArray_DATA(gradient))
+            return (loss, [copied(at.o[l], self.net.d[l]) for l in range(L + 1)],
+                    [copied(at.z[l], self.net.d[l]) for l in range(1, L + 1)],
+                    [copied(at.delta[l], self.net.d[l]) for l in range(1, L + 1)], gradient)
+        finally:
+            free(memory)
+
+
+cdef void *checked(void *memory) except NULL with gil:
+    if memory == NULL:
+        raise MemoryError("no memory for the network's workspace")
+    return memory
+
+
+cdef object copied(const real *data, cnp.npy_intp n):
+    out = cnp.PyArray_SimpleNew(1, &n, REAL_TYPE)
+    memcpy(cnp.PyArray_DATA(out), data, n * sizeof(real))
+    return out
+
+
+cdef const intptr_t *index_data(index, Py_ssize_t n) except NULL:
+    if not (cnp.PyArray_Check(index) and cnp.PyArray_TYPE(index) == cnp.NPY_INTP
+            and cnp.PyArray_NDIM(index) == 1 and cnp.PyArray_ISCARRAY_RO(index)):
+        raise TypeError("index must be a C-contiguous 1-D array of intp")
+    cdef const intptr_t *data = <const intptr_t *>cnp.PyArray_DATA(<cnp.ndarray>index)
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_DIM(index, 0)):
+        if not 0 <= data[i] < n:
+            raise IndexError(f"index[{i}] is {data[i]}, out of range for {n} rows")
+    return data

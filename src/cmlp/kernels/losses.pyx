@@ -1,0 +1,186 @@
+# Losses: for each, the output o of the network, the loss and delta_L = dL/dz_L, together.
+#
+# The output function belongs to the loss, so that delta_L is stable: softmax under cross-entropy,
+# the sigmoid under binary cross-entropy, exp under Poisson, none under the others.  A sample's loss is
+# the sum over its outputs.  `scale` is a sample's weight divided by the batch size; delta comes out scaled.
+
+cdef enum:
+    CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON
+
+cdef dict LOSS_CODES = {
+    "cross_entropy": CROSS_ENTROPY, "binary_cross_entropy": BINARY_CROSS_ENTROPY,
+    "squared_error": SQUARED_ERROR, "absolute_error": ABSOLUTE_ERROR, "huber": HUBER, "poisson": POISSON,
+}
+
+
+cdef inline vec binary_cross_entropy(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
+    """-y ln o - (1 - y) ln(1 - o) with o = sigmoid(z), that is softplus(z) - y z."""
+    cdef vec e = vec_exp(-vec_abs(z))
+    o_out[0] = vec_where_gt(vec_set(0), z, e, vec_set(1)) / (vec_set(1) + e)
+    delta_out[0] = o_out[0] - y
+    return (vec_max(vec_set(0), z) - y * z) + vec_log1p(e)
+
+
+cdef inline vec squared_error(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
+    """(o - y)^2 / 2."""
+    o_out[0] = z
+    delta_out[0] = z - y
+    return vec_set(<real>0.5) * delta_out[0] * delta_out[0]
+
+
+cdef inline vec absolute_error(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
+    """|o - y|, with derivative 0 at o = y."""
+    cdef vec error = z - y
+    o_out[0] = z
+    delta_out[0] = vec_where_gt(error, vec_set(0), vec_set(1), vec_set(0)) \
+        - vec_where_gt(vec_set(0), error, vec_set(1), vec_set(0))
+    return vec_abs(error)
+
+
+cdef inline vec huber(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
+    """e^2 / 2 for |e| = |o - y| <= 1, |e| - 1/2 beyond (Huber, 1964)."""
+    cdef vec error = z - y
+    o_out[0] = z
+    delta_out[0] = vec_max(vec_set(-1), vec_min(vec_set(1), error))
+    return delta_out[0] * (error - vec_set(<real>0.5) * delta_out[0])
+
+
+cdef inline vec poisson(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
+    """Half the Poisson deviance, y ln(y / o) - y + o with o = exp(z), y >= 0."""
+    o_out[0] = vec_exp(z)
+    delta_out[0] = o_out[0] - y
+    return delta_out[0] + vec_where_gt(y, vec_set(0), y * (vec_log(y) - z), vec_set(0))
+
+
+cdef inline vec loss_of_output(int kind, vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
+    """Any loss that is a sum over independent outputs: all but cross-entropy."""
+    if kind == BINARY_CROSS_ENTROPY:
+        return binary_cross_entropy(z, y, o_out, delta_out)
+    elif kind == ABSOLUTE_ERROR:
+        return absolute_error(z, y, o_out, delta_out)
+    elif kind == HUBER:
+        return huber(z, y, o_out, delta_out)
+    elif kind == POISSON:
+        return poisson(z, y, o_out, delta_out)
+    return squared_error(z, y, o_out, delta_out)
+
+cdef inline vec output(int kind, vec z) noexcept nogil:
+    """o where it follows from one z alone: all but softmax."""
+    if kind == BINARY_CROSS_ENTROPY:
+        return vec_sigmoid(z)
+    elif kind == POISSON:
+        return vec_exp(z)
+    return z
+
+
+# ---- one sample: z, o, y, delta of C entries, padded to whole vectors -------------------------
+
+cdef inline real softmax_one(Py_ssize_t C, real *z, real *o_out, real *largest_out) noexcept nogil:
+    """o = exp(z - max z) / sum; returns the sum.  The padding of o becomes 0."""
+    cdef Py_ssize_t i
+    cdef vec e, high = vec_set(-REAL_MAX), total = vec_set(0)
+    for i in range(C, padded(C)):
+        z[i] = -REAL_MAX
+    for i from 0 <= i < C by VL:
+        high = vec_max(high, vec_load(z + i))
+    largest_out[0] = vec_largest(high)
+    for i from 0 <= i < C by VL:
+        e = vec_exp(vec_load(z + i) - vec_set(largest_out[0]))
+        vec_store(o_out + i, e)
+        total = total + e
+    e = vec_set(vec_sum(total))
+    for i from 0 <= i < C by VL:
+        vec_store(o_out + i, vec_load(o_out + i) / e)
+    return vec_sum(total)
+
+cdef real cross_entropy_one(Py_ssize_t C, real *z, const real *y, real scale, real *o_out, real *delta_out) noexcept nogil:
+    """-sum_k y_k ln o_k = ln(sum_k exp(z_k)) - sum_k y_k z_k, as sum_k y_k = 1; delta = o - y."""
+    cdef Py_ssize_t i
+    cdef real largest
+    cdef real total = softmax_one(C, z, o_out, &largest)
+    cdef vec yv, dot = vec_set(0)
+    for i from 0 <= i < C by VL:
+        yv = vec_load(y + i)
+        dot = dot + vec_keep(yv * (vec_load(z + i) - vec_set(largest)), min(C - i, <Py_ssize_t>VL))
+        vec_store(delta_out + i, (vec_load(o_out + i) - yv) * vec_set(scale))
+    return scale * (vec_sum(vec_log(vec_set(total))) / VL - vec_sum(dot))
+
+cdef real loss_one(int kind, Py_ssize_t C, real *z, const real *y, real scale, real *o_out, real *delta_out) noexcept nogil:
+    """Fills o and the scaled delta_L; returns scale * loss."""
+    cdef Py_ssize_t i
+    cdef vec o, delta, total = vec_set(0)
+    if kind == CROSS_ENTROPY:
+        return cross_entropy_one(C, z, y, scale, o_out, delta_out)
+    for i from 0 <= i < C by VL:
+        total = total + vec_keep(loss_of_output(kind, vec_load(z + i), vec_load(y + i), &o, &delta),
+                                 min(C - i, <Py_ssize_t>VL))
+        vec_store(o_out + i, o)
+        vec_store(delta_out + i, delta * vec_set(scale))
+    return scale * vec_sum(total)
+
+cdef void output_one(int kind, Py_ssize_t C, real *z, real *o_out) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real largest
+    if kind == CROSS_ENTROPY:
+        softmax_one(C, z, o_out, &largest)
+        return
+    for i from 0 <= i < C by VL:
+        vec_store(o_out + i, output(kind, vec_load(z + i)))
+
+
+# ---- a batch: Z, O, Y, Delta of C rows, a sample per column, rows ld apart (whole vectors) -----
+
+cdef inline vec softmax_columns(Py_ssize_t C, Py_ssize_t ld, const real *Z, real *O_out, vec *high_out) noexcept nogil:
+    """softmax down one vector of columns; returns the sums of exp(z - max z).  O may be Z."""
+    cdef Py_ssize_t k
+    cdef vec e, high = vec_load(Z), total = vec_set(0)
+    for k in range(1, C):
+        high = vec_max(high, vec_load(Z + k * ld))
+    for k in range(C):
+        e = vec_exp(vec_load(Z + k * ld) - high)
+        vec_store(O_out + k * ld, e)
+        total = total + e
+    e = vec_set(1) / total
+    for k in range(C):
+        vec_store(O_out + k * ld, vec_load(O_out + k * ld) * e)
+    high_out[0] = high
+    return total
+
+cdef inline vec cross_entropy_columns(Py_ssize_t C, Py_ssize_t ld, const real *Z, const real *Y, vec scale,
+                                      real *O_out, real *Delta_out) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef vec high, total, y, dot = vec_set(0)
+    total = softmax_columns(C, ld, Z, O_out, &high)
+    for k in range(C):
+        y = vec_load(Y + k * ld)
+        dot = dot + y * (vec_load(Z + k * ld) - high)
+        vec_store(Delta_out + k * ld, (vec_load(O_out + k * ld) - y) * scale)
+    return vec_log(total) - dot
+
+cdef real loss_batch(int kind, Py_ssize_t C, Py_ssize_t ld, const real *Z, const real *Y, const real *scale,
+                     real *O_out, real *Delta_out) noexcept nogil:
+    """Fills O and the scaled Delta_L, O apart from Z; returns the sum of scale * loss over the samples."""
+    cdef Py_ssize_t j, k
+    cdef vec o, delta, sample, weight, total = vec_set(0)
+    for j from 0 <= j < ld by VL:
+        weight = vec_load(scale + j)
+        if kind == CROSS_ENTROPY:
+            sample = cross_entropy_columns(C, ld, Z + j, Y + j, weight, O_out + j, Delta_out + j)
+        else:
+            sample = vec_set(0)
+            for k in range(C):
+                sample = sample + loss_of_output(kind, vec_load(Z + k * ld + j), vec_load(Y + k * ld + j), &o, &delta)
+                vec_store(O_out + k * ld + j, o)
+                vec_store(Delta_out + k * ld + j, delta * weight)
+        total = total + weight * sample
+    return vec_sum(total)
+
+cdef void output_batch(int kind, Py_ssize_t C, Py_ssize_t ld, const real *Z, real *O_out) noexcept nogil:
+    cdef Py_ssize_t j
+    cdef vec high
+    if kind == CROSS_ENTROPY:
+        for j from 0 <= j < ld by VL:
+            softmax_columns(C, ld, Z + j, O_out + j, &high)
+        return
+    for j from 0 <= j < C * ld by VL:
+        vec_store(O_out + j, output(kind, vec_load(Z + j)))

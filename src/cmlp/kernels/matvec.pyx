@@ -1,0 +1,134 @@
+# Products with one vector, for one sample at a time: z = W x + b, W^T delta, W - eta delta o^T.
+#
+# W is d_out x d_in, a contiguous row per unit, with no padding between the rows, so the last
+# vector of a row is loaded and stored by lanes.  Sums of VL rows are finished together: adding up the
+# lanes of a single row would cost as much as a row of 64 products.
+
+cdef inline vec rows_dot(const real *W, Py_ssize_t rows, Py_ssize_t d_in, const real *x) noexcept nogil:
+    """Lane r: W[r] . x, for VL rows; those from `rows` on repeat the last."""
+    cdef vec total[VL]
+    cdef const real *row[VL]
+    cdef vec xv
+    cdef Py_ssize_t i, r
+    for r in range(VL):
+        total[r] = vec_set(0)
+        row[r] = W + min(r, rows - 1) * d_in
+    for i from 0 <= i <= d_in - VL by VL:
+        xv = vec_load(x + i)
+        for r in range(VL):
+            total[r] = total[r] + vec_load(row[r] + i) * xv
+    i = d_in // VL * VL
+    if i < d_in:
+        xv = vec_load_n(x + i, d_in - i)
+        for r in range(VL):
+            total[r] = total[r] + vec_load_n(row[r] + i, d_in - i) * xv
+    return vec_sum_rows(total)
+
+cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b, const real *x, real *z_out) noexcept nogil:
+    """z = W x + b; z has room for whole vectors, its padding is left finite."""
+    cdef Py_ssize_t j, rows
+    for j from 0 <= j < d_out by VL:
+        rows = min(d_out - j, <Py_ssize_t>VL)
+        vec_store(z_out + j, rows_dot(W + j * d_in, rows, d_in, x) + vec_load_n(b + j, rows))
+
+
+cdef inline vec updated(vec w, vec o, real step, real keep) noexcept nogil:
+    """keep w + step o, where step = -eta delta_j and keep = 1 - eta alpha."""
+    return vec_set(keep) * w + vec_set(step) * o
+
+cdef inline void pull_wide(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
+                           bint update, const real *o, real eta, real keep) noexcept nogil:
+    """Four vectors of y = W^T delta; then, with `update`, the same columns of W <- keep W - eta delta o^T."""
+    cdef vec total[4]
+    cdef vec w, d
+    cdef Py_ssize_t j, v
+    for v in range(4):
+        total[v] = vec_set(0)
+    for j in range(d_out):
+        d = vec_set(delta[j])
+        for v in range(4):
+            w = vec_load(W + j * d_in + v * VL)
+            total[v] = total[v] + d * w
+            if update:
+                vec_store(W + j * d_in + v * VL, updated(w, vec_load(o + v * VL), -eta * delta[j], keep))
+    for v in range(4):
+        vec_store(y_out + v * VL, total[v])
+
+cdef inline void pull_narrow(Py_ssize_t n, Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
+                             bint update, const real *o, real eta, real keep) noexcept nogil:
+    """The same for n <= VL columns."""
+    cdef vec w, even = vec_set(0), odd = vec_set(0)
+    cdef Py_ssize_t j
+    for j in range(d_out):
+        w = vec_load_n(W + j * d_in, n)
+        if j & 1:
+            odd = odd + vec_set(delta[j]) * w
+        else:
+            even = even + vec_set(delta[j]) * w
+        if update:
+            vec_store_n(W + j * d_in, updated(w, vec_load_n(o, n), -eta * delta[j], keep), n)
+    vec_store(y_out, even + odd)
+
+cdef inline void pull(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
+                      bint update, const real *o, real eta, real keep) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while i + 4 * VL <= d_in:
+        pull_wide(d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, keep)
+        i += 4 * VL
+    while i < d_in:
+        pull_narrow(min(d_in - i, <Py_ssize_t>VL), d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, keep)
+        i += VL
+
+cdef void matvec_t(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *delta, real *y_out) noexcept nogil:
+    """y = W^T delta; y has room for whole vectors, its padding becomes 0."""
+    pull(d_out, d_in, <real *>W, delta, y_out, False, NULL, 0, 1)
+
+cdef void matvec_t_rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
+                         real eta, real keep, real *y_out) noexcept nogil:
+    """y = W^T delta with the weights as they were, and W <- keep W - eta delta o^T, in one pass over W."""
+    pull(d_out, d_in, W, delta, y_out, True, o, eta, keep)
+
+cdef void rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
+                real eta, real keep) noexcept nogil:
+    """W <- keep W - eta delta o^T."""
+    cdef Py_ssize_t i, j
+    cdef real step
+    cdef real *row
+    for j in range(d_out):
+        step = -eta * delta[j]
+        row = W + j * d_in
+        for i from 0 <= i < d_in by VL:
+            store_part(row + i, updated(load_part(row + i, d_in - i), load_part(o + i, d_in - i), step, keep), d_in - i)
+
+
+cdef void outer(Py_ssize_t d_out, Py_ssize_t d_in, const real *delta, const real *o, real *G_out) noexcept nogil:
+    """G = delta o^T."""
+    cdef Py_ssize_t i, j
+    for j in range(d_out):
+        for i from 0 <= i < d_in by VL:
+            store_part(G_out + j * d_in + i, vec_set(delta[j]) * load_part(o + i, d_in - i), d_in - i)
+
+
+cdef void add_scaled(Py_ssize_t n, real a, const real *x, real *y) noexcept nogil:
+    """y <- y + a x."""
+    cdef Py_ssize_t i
+    for i from 0 <= i < n by VL:
+        store_part(y + i, load_part(y + i, n - i) + vec_set(a) * load_part(x + i, n - i), n - i)
+
+
+cdef double sum_of_squares(Py_ssize_t n, const real *x) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef vec v, total = vec_set(0)
+    for i from 0 <= i < n by VL:
+        v = load_part(x + i, n - i)
+        total = total + v * v
+    return vec_sum(total)
+
+
+cdef bint all_finite(Py_ssize_t n, const real *x) noexcept nogil:
+    """No NaN and no infinity among them: 0 x is 0 for every finite x."""
+    cdef Py_ssize_t i
+    cdef vec total = vec_set(0)
+    for i from 0 <= i < n by VL:
+        total = total + vec_set(0) * load_part(x + i, n - i)
+    return vec_sum(total) == 0

@@ -1,0 +1,164 @@
+# Each kernel on its own, for the tests: arrays in, a new array out.
+import numpy as np
+
+
+cdef real *at(a) except? NULL:
+    if not is_real_array(a, cnp.PyArray_NDIM(a)):
+        raise TypeError("expected a C-contiguous array of this precision")
+    return <real *>cnp.PyArray_DATA(<cnp.ndarray>a)
+
+cdef object new(shape):
+    return np.zeros(shape, dtype=np.float64 if CMLP_DOUBLE else np.float32)
+
+
+def vector_lanes():
+    """Lanes of a vector."""
+    return VL
+
+
+def elementary(str name, x):
+    """exp, expm1, log, log1p, sigmoid, tanh, softplus, phi or phi_tail of every entry."""
+    cdef Py_ssize_t i, n = x.size
+    cdef dict codes = {"exp": 0, "expm1": 1, "log": 2, "log1p": 3, "sigmoid": 4, "tanh": 5, "softplus": 6, "phi": 7}
+    cdef int code = codes[name]
+    cdef real *data = at(x)
+    out = new(x.shape)
+    cdef real *result = at(out)
+    cdef vec v
+    for i from 0 <= i < n by VL:
+        v = load_part(data + i, n - i)
+        if code == 0:
+            v = vec_exp(v)
+        elif code == 1:
+            v = vec_expm1(v)
+        elif code == 2:
+            v = vec_log(v)
+        elif code == 3:
+            v = vec_log1p(v)
+        elif code == 4:
+            v = vec_sigmoid(v)
+        elif code == 5:
+            v = vec_tanh(v)
+        elif code == 6:
+            v = vec_softplus(v)
+        else:
+            v = vec_phi(v)
+        store_part(result + i, v, n - i)
+    return out
+
+
+def activation(str name, z):
+    """s(z) and s'(z) of every entry of z."""
+    cdef Py_ssize_t i, n = z.size
+    cdef int kind = ACTIVATION_CODES[name]
+    o, slope = new(z.shape), new(z.shape)
+    cdef vec zv, ov
+    for i from 0 <= i < n by VL:
+        zv = load_part(at(z) + i, n - i)
+        ov = s(kind, zv)
+        store_part(at(o) + i, ov, n - i)
+        store_part(at(slope) + i, s_prime(kind, zv, ov), n - i)
+    return o, slope
+
+
+cdef object widened(a):
+    """A copy with the last axis zero-padded to whole vectors."""
+    out = new(a.shape[: a.ndim - 1] + (padded(a.shape[a.ndim - 1]),))
+    out[..., :a.shape[a.ndim - 1]] = a
+    return out
+
+
+def product(W, x, b):
+    """W x + b."""
+    z = new(padded(W.shape[0]))
+    matvec(W.shape[0], W.shape[1], at(W), at(b), at(x), at(z))
+    return z[:W.shape[0]]
+
+
+def product_t(W, delta):
+    """W^T delta."""
+    y = new(padded(W.shape[1]))
+    matvec_t(W.shape[0], W.shape[1], at(W), at(delta), at(y))
+    return y[:W.shape[1]]
+
+
+def product_t_update(W, delta, o, double eta, double keep):
+    """W^T delta, and W <- keep W - eta delta o^T in place."""
+    y = new(padded(W.shape[1]))
+    matvec_t_rank1(W.shape[0], W.shape[1], at(W), at(delta), at(o), eta, keep, at(y))
+    return y[:W.shape[1]]
+
+
+def rank1_update(W, delta, o, double eta, double keep):
+    """W <- keep W - eta delta o^T in place."""
+    rank1(W.shape[0], W.shape[1], at(W), at(delta), at(o), eta, keep)
+
+
+def outer_product(delta, o):
+    """delta o^T."""
+    G = new((delta.shape[0], o.shape[0]))
+    outer(delta.shape[0], o.shape[0], at(delta), at(o), at(G))
+    return G
+
+
+def matrix_product(A, B, bias=None, C=None, bint transposed=False):
+    """A B (A^T B with `transposed`), plus a bias per row, plus C."""
+    cdef Py_ssize_t M = A.shape[1] if transposed else A.shape[0]
+    cdef Py_ssize_t K = A.shape[0] if transposed else A.shape[1]
+    wide = widened(B)
+    out = new((M, B.shape[1])) if C is None else C.copy()
+    matmul(M, B.shape[1], K, at(A), 1 if transposed else A.shape[1], A.shape[1] if transposed else 1, at(wide), wide.shape[1],
+           at(bias) if bias is not None else NULL, C is not None, at(out), B.shape[1])
+    return out
+
+
+def transposed(A, index=None, bint pad=False):
+    """A[index]^T, its rows zero-padded to whole vectors with `pad`."""
+    cdef Py_ssize_t n = A.shape[0] if index is None else index.shape[0]
+    T = np.full((A.shape[1], padded(n) if pad else n), np.nan, dtype=A.dtype)
+    transpose(n, A.shape[1], at(A), A.shape[1], index_data(index, A.shape[0]) if index is not None else NULL, at(T), T.shape[1])
+    return T
+
+
+def gathered(A, index):
+    """A[index], its rows zero-padded to whole vectors."""
+    out = np.full((index.shape[0], padded(A.shape[1])), np.nan, dtype=A.dtype)
+    gather_rows(index.shape[0], A.shape[1], at(A), index_data(index, A.shape[0]), at(out), out.shape[1])
+    return out
+
+
+def sums(A):
+    """The sum of each row, the sum of all squares, and whether all entries are finite."""
+    wide = widened(A)
+    out = new(A.shape[0])
+    row_sums(A.shape[0], wide.shape[1], at(wide), wide.shape[1], False, at(out))
+    return out, sum_of_squares(A.size, at(A)), all_finite(A.size, at(A))
+
+
+def loss_of_sample(str name, z, y, double scale):
+    """scale * loss, o and scale * delta of one sample."""
+    cdef Py_ssize_t C = z.shape[0]
+    zp, yp, o, delta = widened(z), widened(y), new(padded(C)), new(padded(C))
+    loss = loss_one(LOSS_CODES[name], C, at(zp), at(yp), scale, at(o), at(delta))
+    return loss, o[:C], delta[:C]
+
+
+def loss_of_batch(str name, Z, Y, scale):
+    """The sum of scale * loss, O and scale * Delta; Z and Y are C x n, scale n."""
+    cdef Py_ssize_t C = Z.shape[0], n = Z.shape[1]
+    Zp, Yp, sp = widened(Z), widened(Y), widened(scale)
+    O, Delta = new(Zp.shape), new(Zp.shape)
+    loss = loss_batch(LOSS_CODES[name], C, padded(n), at(Zp), at(Yp), at(sp), at(O), at(Delta))
+    return loss, O[:, :n], Delta[:, :n]
+
+
+def updated_parameters(str name, p, g, state, long long t, double learning_rate, double momentum=0, bint nesterov=False,
+                       double decay=0, double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8, bint epsilon_outside=False):
+    """p after update number t; `state`, of shape (2, len(p)), changes in place."""
+    cdef solver_t solver = solver_t(SOLVER_CODES[name], learning_rate, momentum, 0, beta_1, beta_2, epsilon, nesterov,
+                                    epsilon_outside, t)
+    cdef Py_ssize_t n = p.shape[0]
+    cdef real *m = at(state)
+    out = p.copy()
+    solver_update(&solver, n, decay, at(g), at(out), m, m + n)
+    return out

@@ -1,0 +1,297 @@
+/* The vector type of the target instruction set, for one precision.
+
+   The compiler's flags choose: -DCMLP_DOUBLE=0|1 sets `real_t`, and the instruction set that is
+   enabled (-march) sets the width of `vec`, VL lanes of real_t.  GCC and Clang have vector types in
+   the language, with + - * / and comparison on them; only what the language lacks is spelled out here:
+   partial loads, lane shuffles, minimum and maximum, selection, square root and exponents.
+   Other compilers get VL = 1 and plain arithmetic, the same algorithms one lane wide.
+
+   No function here reads or writes outside the lanes it is asked for. */
+#ifndef CMLP_SIMD_H
+#define CMLP_SIMD_H
+
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if CMLP_DOUBLE
+typedef double real_t;
+typedef int64_t bits_t;
+#define MANTISSA_BITS 52
+#define EXPONENT_BIAS 1023
+#define REAL_MAX DBL_MAX
+#define REAL_MIN DBL_MIN
+#define REAL_SQRT sqrt
+#define SQRT_HALF_BITS 0x3fe6a09e667f3bcdLL
+#else
+typedef float real_t;
+typedef int32_t bits_t;
+#define MANTISSA_BITS 23
+#define EXPONENT_BIAS 127
+#define REAL_MAX FLT_MAX
+#define REAL_MIN FLT_MIN
+#define REAL_SQRT sqrtf
+#define SQRT_HALF_BITS 0x3f3504f3
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define CMLP_VECTORS 1
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#include <immintrin.h>
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#define VL (VECTOR_BYTES / (int)sizeof(real_t))
+typedef real_t vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef bits_t ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef real_t unaligned_vec
+    __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real_t)), may_alias));
+#else
+#define CMLP_VECTORS 0
+#define INLINE static __forceinline
+#define VECTOR_BYTES ((int)sizeof(real_t))
+#define VL 1
+typedef real_t vec;
+typedef bits_t ivec;
+#endif
+
+/* Rows of the register block of a matrix product, TILE_ROWS x TILE_VECS vectors: as many
+   accumulators as the register file holds beside the operands (32 registers, or 16). */
+#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#define TILE_ROWS 8
+#else
+#define TILE_ROWS 6
+#endif
+#define TILE_VECS 2
+
+/* ---- bits --------------------------------------------------------------------------------- */
+
+INLINE ivec as_bits(vec v) { ivec i; memcpy(&i, &v, sizeof i); return i; }
+INLINE vec as_vec(ivec i) { vec v; memcpy(&v, &i, sizeof v); return v; }
+#if CMLP_VECTORS
+INLINE vec vec_set(real_t a) { return a - (vec){0}; }
+INLINE ivec ivec_set(bits_t a) { return a - (ivec){0}; }
+#else
+INLINE vec vec_set(real_t a) { return a; }
+INLINE ivec ivec_set(bits_t a) { return a; }
+#endif
+
+/* ---- load and store ------------------------------------------------------------------------ */
+
+#if CMLP_VECTORS
+INLINE vec vec_load(const real_t *p) { return *(const unaligned_vec *)p; }
+INLINE void vec_store(real_t *p, vec v) { *(unaligned_vec *)p = v; }
+#else
+INLINE vec vec_load(const real_t *p) { return *p; }
+INLINE void vec_store(real_t *p, vec v) { *p = v; }
+#endif
+
+/* The first n lanes, 0 <= n <= VL; the others are zero when loaded and kept out of a store. */
+#if VECTOR_BYTES == 64
+#if CMLP_DOUBLE
+#define AVX512(op) _mm512_##op##_pd
+#define LANES(n) ((__mmask8)((1u << (n)) - 1))
+#else
+#define AVX512(op) _mm512_##op##_ps
+#define LANES(n) ((__mmask16)((1u << (n)) - 1))
+#endif
+INLINE vec vec_load_n(const real_t *p, ptrdiff_t n) { return (vec)AVX512(maskz_loadu)(LANES(n), p); }
+INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) { AVX512(mask_storeu)(p, LANES(n), v); }
+INLINE vec vec_keep(vec v, ptrdiff_t n) { return (vec)AVX512(maskz_mov)(LANES(n), v); }
+#elif VECTOR_BYTES == 32
+#if CMLP_DOUBLE
+#define AVX2(op) _mm256_##op##_pd
+#define MASK_TYPE long long
+#else
+#define AVX2(op) _mm256_##op##_ps
+#define MASK_TYPE int
+#endif
+static const bits_t lane_mask[2 * VL] = {
+#if CMLP_DOUBLE
+    -1, -1, -1, -1,
+#else
+    -1, -1, -1, -1, -1, -1, -1, -1,
+#endif
+};
+INLINE __m256i lanes(ptrdiff_t n) { return _mm256_loadu_si256((const __m256i *)(lane_mask + VL - n)); }
+INLINE vec vec_load_n(const real_t *p, ptrdiff_t n) { return (vec)AVX2(maskload)(p, lanes(n)); }
+INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) { AVX2(maskstore)(p, lanes(n), v); }
+INLINE vec vec_keep(vec v, ptrdiff_t n) { return as_vec(as_bits(v) & (ivec)lanes(n)); }
+#else
+INLINE vec vec_load_n(const real_t *p, ptrdiff_t n) {
+    real_t lane[VL] = {0};
+    ptrdiff_t i;
+    for (i = 0; i < n; i++) lane[i] = p[i];
+    return vec_load(lane);
+}
+INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) {
+    real_t lane[VL];
+    ptrdiff_t i;
+    vec_store(lane, v);
+    for (i = 0; i < n; i++) p[i] = lane[i];
+}
+INLINE vec vec_keep(vec v, ptrdiff_t n) {
+    real_t lane[VL];
+    vec_store(lane, v);
+    return vec_load_n(lane, n);
+}
+#endif
+
+/* ---- comparison, minimum, maximum ---------------------------------------------------------- */
+
+/* a > b ? x : y in each lane (y where a or b is NaN). */
+#if VECTOR_BYTES == 64
+#if CMLP_DOUBLE
+INLINE vec vec_where_gt(vec a, vec b, vec x, vec y) {
+    return (vec)_mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_GT_OQ), y, x);
+}
+#else
+INLINE vec vec_where_gt(vec a, vec b, vec x, vec y) {
+    return (vec)_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), y, x);
+}
+#endif
+#elif VECTOR_BYTES == 32
+INLINE vec vec_where_gt(vec a, vec b, vec x, vec y) {
+    return (vec)AVX2(blendv)(y, x, AVX2(cmp)(a, b, _CMP_GT_OQ));
+}
+#elif CMLP_VECTORS
+INLINE vec vec_where_gt(vec a, vec b, vec x, vec y) {
+    ivec m = (ivec)(a > b);
+    return as_vec((as_bits(x) & m) | (as_bits(y) & ~m));
+}
+#else
+INLINE vec vec_where_gt(vec a, vec b, vec x, vec y) { return a > b ? x : y; }
+#endif
+
+/* The larger, the smaller of a and b; b where either is NaN, so that a constant first operand
+   lets a NaN in the second through. */
+#if VECTOR_BYTES == 64
+INLINE vec vec_max(vec a, vec b) { return (vec)AVX512(max)(a, b); }
+INLINE vec vec_min(vec a, vec b) { return (vec)AVX512(min)(a, b); }
+#elif VECTOR_BYTES == 32
+INLINE vec vec_max(vec a, vec b) { return (vec)AVX2(max)(a, b); }
+INLINE vec vec_min(vec a, vec b) { return (vec)AVX2(min)(a, b); }
+#else
+INLINE vec vec_max(vec a, vec b) { return vec_where_gt(a, b, a, b); }
+INLINE vec vec_min(vec a, vec b) { return vec_where_gt(b, a, a, b); }
+#endif
+
+INLINE vec vec_abs(vec v) { return as_vec(as_bits(v) & ~((bits_t)1 << (8 * sizeof(bits_t) - 1))); }
+INLINE vec vec_sign_of(vec magnitude, vec sign) { /* magnitude >= 0 */
+    return as_vec(as_bits(magnitude) | (as_bits(sign) & ((bits_t)1 << (8 * sizeof(bits_t) - 1))));
+}
+
+#if VECTOR_BYTES == 64
+INLINE vec vec_sqrt(vec v) { return (vec)AVX512(sqrt)(v); }
+#elif VECTOR_BYTES == 32
+INLINE vec vec_sqrt(vec v) { return (vec)AVX2(sqrt)(v); }
+#else
+INLINE vec vec_sqrt(vec v) {
+    real_t lane[VL];
+    int i;
+    vec_store(lane, v);
+    for (i = 0; i < VL; i++) lane[i] = REAL_SQRT(lane[i]);
+    return vec_load(lane);
+}
+#endif
+
+/* ---- shuffles ------------------------------------------------------------------------------ */
+
+/* vec_zip_low(a, b) = a0 b0 a1 b1 ...; vec_zip_high takes the upper halves. */
+#if CMLP_VECTORS
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (ivec){__VA_ARGS__})
+#endif
+#if VECTOR_BYTES / (4 + 4 * CMLP_DOUBLE) == 16
+#define ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VECTOR_BYTES / (4 + 4 * CMLP_DOUBLE) == 8
+#define ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif VECTOR_BYTES / (4 + 4 * CMLP_DOUBLE) == 4
+#define ZIP_LOW 0, 4, 1, 5
+#define ZIP_HIGH 2, 6, 3, 7
+#else
+#define ZIP_LOW 0, 2
+#define ZIP_HIGH 1, 3
+#endif
+INLINE vec vec_zip_low(vec a, vec b) { return SHUFFLE(a, b, ZIP_LOW); }
+INLINE vec vec_zip_high(vec a, vec b) { return SHUFFLE(a, b, ZIP_HIGH); }
+#else
+INLINE vec vec_zip_low(vec a, vec b) { (void)b; return a; }
+INLINE vec vec_zip_high(vec a, vec b) { (void)a; return b; }
+#endif
+
+/* Lane r of the result is the sum over the lanes of row[r], r < VL.  Each round adds the halves of two
+   rows at once, so that VL sums cost VL - 1 steps. */
+INLINE vec vec_sum_rows(vec *row) {
+    int half, r;
+    for (half = VL / 2; half > 0; half /= 2)
+        for (r = 0; r < half; r++)
+            row[r] = vec_zip_low(row[r], row[r + half]) + vec_zip_high(row[r], row[r + half]);
+    return row[0];
+}
+
+/* The VL x VL block in row[0..VL) is transposed in place: log2(VL) perfect shuffles of the rows. */
+INLINE void vec_transpose(vec *row) {
+    vec shuffled[VL];
+    int round, r;
+    for (round = VL / 2; round > 0; round /= 2) {
+        for (r = 0; r < VL / 2; r++) {
+            shuffled[2 * r] = vec_zip_low(row[r], row[r + VL / 2]);
+            shuffled[2 * r + 1] = vec_zip_high(row[r], row[r + VL / 2]);
+        }
+        for (r = 0; r < VL; r++) row[r] = shuffled[r];
+    }
+}
+
+/* Over the lanes, pairwise, always in the same order. */
+INLINE real_t vec_sum(vec v) {
+    real_t lane[VL];
+    int half, i;
+    vec_store(lane, v);
+    for (half = VL / 2; half > 0; half /= 2)
+        for (i = 0; i < half; i++) lane[i] += lane[i + half];
+    return lane[0];
+}
+INLINE real_t vec_largest(vec v) {
+    real_t lane[VL];
+    int half, i;
+    vec_store(lane, v);
+    for (half = VL / 2; half > 0; half /= 2)
+        for (i = 0; i < half; i++) lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
+    return lane[0];
+}
+
+/* ---- exponents ----------------------------------------------------------------------------- */
+
+/* Adding 1.5 * 2^MANTISSA_BITS leaves the nearest integer in the low bits of the sum. */
+#define ROUNDER ((real_t)((bits_t)3 << (MANTISSA_BITS - 1)))
+
+/* The nearest integer, ties to even; |v| < 2^(MANTISSA_BITS - 2). */
+INLINE vec vec_round(vec v) { return (v + vec_set(ROUNDER)) - vec_set(ROUNDER); }
+
+/* 2^n for integral n from the smallest normal exponent to the largest. */
+INLINE vec vec_pow2(vec n) {
+    return as_vec((as_bits(n + vec_set(ROUNDER)) + ivec_set(EXPONENT_BIAS)) << MANTISSA_BITS);
+}
+
+/* v = mantissa * 2^exponent with the mantissa in [sqrt(1/2), sqrt(2)); v positive and normal. */
+INLINE vec vec_split(vec v, vec *exponent) {
+    const ivec sqrt_half = ivec_set((bits_t)SQRT_HALF_BITS);
+    ivec offset = as_bits(v) - sqrt_half;
+    ivec mantissa = (offset & ivec_set(((bits_t)1 << MANTISSA_BITS) - 1)) + sqrt_half;
+    *exponent = as_vec((offset >> MANTISSA_BITS) + as_bits(vec_set(ROUNDER))) - vec_set(ROUNDER);
+    return as_vec(mantissa);
+}
+
+#endif

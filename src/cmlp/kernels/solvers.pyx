@@ -1,0 +1,98 @@
+# Solvers: one update of a run of parameters p from their gradient g, over the flat block.
+#
+# `decay` is alpha / n for weights and 0 for biases: it enters the gradient as g + decay p, but for
+# AdamW, where it shrinks p on its own (Loshchilov and Hutter, 2019).  The state is two runs as long as p:
+# m (velocity, first moment) and v (second moment).
+from libc.math cimport pow, sqrt
+
+cdef enum:
+    SGD, ADAM, ADAMW, RMSPROP
+
+cdef dict SOLVER_CODES = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW, "rmsprop": RMSPROP}
+
+cdef struct solver_t:
+    int kind
+    double learning_rate, momentum, alpha, beta_1, beta_2, epsilon
+    bint nesterov
+    bint epsilon_outside    # scikit-learn's Adam: epsilon outside the bias correction
+    long long t             # updates so far, this one included
+
+cdef struct constants_t:    # of one update, in the precision of the parameters
+    real eta, mu, beta_1, rest_1, beta_2, rest_2, step, epsilon
+
+
+cdef constants_t constants_of(const solver_t *solver) noexcept nogil:
+    """Adam's eta m_hat / (sqrt(v_hat) + epsilon), with m_hat = m / (1 - b1^t) and v_hat = v / (1 - b2^t)
+    (Kingma and Ba, 2015, algorithm 1), is step m / (sqrt(v) + epsilon root) with root = sqrt(1 - b2^t)
+    and step = eta root / (1 - b1^t); scikit-learn leaves the epsilon as it is.
+    """
+    cdef constants_t c
+    cdef bint corrected = solver.kind == ADAM or solver.kind == ADAMW
+    cdef double root = sqrt(1 - pow(solver.beta_2, <double>solver.t)) if corrected else 1
+    c.eta = <real>solver.learning_rate
+    c.mu = <real>solver.momentum
+    c.beta_1 = <real>solver.beta_1
+    c.rest_1 = <real>(1 - solver.beta_1)
+    c.beta_2 = <real>solver.beta_2
+    c.rest_2 = <real>(1 - solver.beta_2)
+    c.step = <real>(solver.learning_rate * root / (1 - pow(solver.beta_1, <double>solver.t))) if corrected else 0
+    c.epsilon = <real>(solver.epsilon if solver.epsilon_outside else solver.epsilon * root)
+    return c
+
+
+cdef inline vec sgd(const constants_t *c, bint nesterov, vec p, vec g, vec *m) noexcept nogil:
+    """m <- mu m - eta g;  p + m, or p + mu m - eta g with Nesterov's correction."""
+    m[0] = vec_set(c.mu) * m[0] - vec_set(c.eta) * g
+    return p + (vec_set(c.mu) * m[0] - vec_set(c.eta) * g if nesterov else m[0])
+
+
+cdef inline vec adam(const constants_t *c, vec p, vec g, vec *m, vec *v) noexcept nogil:
+    """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2;  p - step m / (sqrt(v) + epsilon)."""
+    m[0] = vec_set(c.beta_1) * m[0] + vec_set(c.rest_1) * g
+    v[0] = vec_set(c.beta_2) * v[0] + vec_set(c.rest_2) * g * g
+    return p - vec_set(c.step) * m[0] / (vec_sqrt(v[0]) + vec_set(c.epsilon))
+
+
+cdef inline vec rmsprop(const constants_t *c, vec p, vec g, vec *m, vec *v) noexcept nogil:
+    """v <- b2 v + (1 - b2) g^2, m <- mu m + g / (sqrt(v) + epsilon);  p - eta m."""
+    v[0] = vec_set(c.beta_2) * v[0] + vec_set(c.rest_2) * g * g
+    m[0] = vec_set(c.mu) * m[0] + g / (vec_sqrt(v[0]) + vec_set(c.epsilon))
+    return p - vec_set(c.eta) * m[0]
+
+
+cdef inline vec update_vec(const solver_t *solver, const constants_t *c, vec decay, vec p, vec g, vec *m, vec *v) noexcept nogil:
+    if solver.kind == ADAMW:
+        return adam(c, p - vec_set(c.eta) * decay * p, g, m, v)
+    g = g + decay * p
+    if solver.kind == ADAM:
+        return adam(c, p, g, m, v)
+    elif solver.kind == RMSPROP:
+        return rmsprop(c, p, g, m, v)
+    return sgd(c, solver.nesterov, p, g, m)
+
+
+cdef void solver_update(const solver_t *solver, Py_ssize_t n, real decay, const real *g, real *p, real *m, real *v) noexcept nogil:
+    """One update of p[:n]."""
+    cdef constants_t c = constants_of(solver)
+    cdef vec pv, mv, vv
+    cdef Py_ssize_t i
+    for i from 0 <= i < n by VL:
+        mv = load_part(m + i, n - i)
+        vv = load_part(v + i, n - i)
+        pv = update_vec(solver, &c, vec_set(decay), load_part(p + i, n - i), load_part(g + i, n - i), &mv, &vv)
+        store_part(p + i, pv, n - i)
+        store_part(m + i, mv, n - i)
+        if solver.kind != SGD:
+            store_part(v + i, vv, n - i)
+
+
+cdef inline bint is_plain_sgd(const solver_t *solver) noexcept nogil:
+    """No state: p <- (1 - eta decay) p - eta g."""
+    return solver.kind == SGD and solver.momentum == 0
+
+
+cdef void plain_sgd_update(Py_ssize_t n, real eta, real keep, const real *g, real *p) noexcept nogil:
+    """p <- keep p - eta g, keep = 1 - eta decay."""
+    cdef Py_ssize_t i
+    for i from 0 <= i < n by VL:
+        store_part(p + i, vec_set(keep) * load_part(p + i, n - i) - vec_set(eta) * load_part(g + i, n - i), n - i)

@@ -1,0 +1,84 @@
+# Memory for a sample and for a batch: one allocation each, cut into runs of whole cache lines.
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport calloc, free
+
+cdef enum:
+    CACHE_LINE = 64
+    BATCH_CHUNK = 256       # a larger batch is worked off in chunks of this many samples
+
+cdef struct arena_t:        # with base 0 it only counts
+    uintptr_t base
+    size_t used
+
+
+cdef inline void *take(arena_t *arena, size_t bytes) noexcept nogil:
+    cdef uintptr_t at = arena.base + arena.used
+    arena.used += (bytes + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+    return <void *>at
+
+cdef inline real *take_reals(arena_t *arena, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil:
+    return <real *>take(arena, <size_t>rows * padded(columns) * sizeof(real))
+
+cdef inline real **take_pointers(arena_t *arena, Py_ssize_t n) noexcept nogil:
+    return <real **>take(arena, n * sizeof(void *))
+
+
+cdef Py_ssize_t widest(const network_t *net) noexcept nogil:
+    cdef Py_ssize_t l, d = 0
+    for l in range(net.L + 1):
+        d = max(d, net.d[l])
+    return d
+
+
+cdef size_t lay_out_sample(const network_t *net, sample_t *at, void *base) noexcept nogil:
+    """Cuts `base` up for one sample; returns the bytes that takes (with base NULL that is all it does)."""
+    cdef arena_t arena = arena_t(<uintptr_t>base, 0)
+    cdef Py_ssize_t l
+    cdef real **o = take_pointers(&arena, net.L + 1)
+    cdef real **z = take_pointers(&arena, net.L + 1)
+    cdef real **delta = take_pointers(&arena, net.L + 1)
+    cdef real *run
+    at.o, at.z, at.delta = <const real **>o, z, delta
+    at.y = take_reals(&arena, 1, net.d[net.L])
+    for l in range(1, net.L + 1):
+        run = take_reals(&arena, 3, net.d[l])
+        if base != NULL:
+            z[l], o[l], delta[l] = run, run + padded(net.d[l]), run + 2 * padded(net.d[l])
+    return arena.used
+
+
+cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity, bint training, void *base) noexcept nogil:
+    """The same for a batch; without `training`, two runs take turns as O and there are no deltas."""
+    cdef arena_t arena = arena_t(<uintptr_t>base, 0)
+    cdef Py_ssize_t l, d = widest(net)
+    cdef real *O
+    cdef real *Z
+    cdef real *turns[2]
+    at.capacity = capacity
+    at.O = take_pointers(&arena, net.L + 1)
+    at.Z = take_pointers(&arena, net.L + 1)
+    if training:
+        at.Delta = take_reals(&arena, d, capacity)
+        at.Delta_below = take_reals(&arena, d, capacity)
+        at.rows = take_reals(&arena, capacity, d)
+        at.Y = take_reals(&arena, net.d[net.L], capacity)
+        at.scale = take_reals(&arena, 1, capacity)
+    else:
+        turns[0] = take_reals(&arena, d, capacity)
+        turns[1] = take_reals(&arena, d, capacity)
+    for l in range(net.L + 1):
+        O = take_reals(&arena, net.d[l], capacity) if training else turns[l % 2]
+        Z = O
+        if training and l > 0 and (l == net.L or keeps_z(net.s[l])):
+            Z = take_reals(&arena, net.d[l], capacity)
+        if base != NULL:
+            at.O[l], at.Z[l] = O, Z
+    return arena.used
+
+
+cdef void *allocate(size_t bytes, void **memory_out) noexcept nogil:
+    """Zeroed bytes from a cache line's start, inside *memory_out, which is to be freed; NULL without memory."""
+    memory_out[0] = calloc(bytes + CACHE_LINE, 1)
+    if memory_out[0] == NULL:
+        return NULL
+    return <void *>((<uintptr_t>memory_out[0] + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)

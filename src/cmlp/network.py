@@ -1,0 +1,469 @@
+"""Network: a block of parameters and what can be computed with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import validation as check
+from .exceptions import DivergenceError
+from .kernels import ISA, kernels
+from .trace import Trace
+from .validation import Array, RandomSource
+
+ACTIVATIONS = (
+    "identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu",
+)  # fmt: skip
+ACTIVATION_ALIASES = {"logistic": "sigmoid"}
+LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error", "absolute_error", "huber", "poisson")
+SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
+DTYPES = ("float32", "float64")
+
+CACHE_LINE = 64
+MAX_PARAMETERS = 2**40  # far beyond any memory; keeps sizes in bytes within 64 bits
+
+
+class Network:
+    r"""A multilayer perceptron.
+
+    With :math:`o_0 = x`, layer :math:`l = 1, \dots, L` computes :math:`z_l = W_l o_{l-1} + b_l` and
+    :math:`o_l = s_l(z_l)`; the last layer's output function belongs to the loss.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        (d_0, d_1, ..., d_L): inputs, hidden units of each layer, outputs.
+    activation : str or sequence of str, default "relu"
+        s_l of the hidden layers, one name for all or a name each: identity, relu, sigmoid (also logistic), tanh,
+        leaky_relu (slope 0.01), elu, selu, softplus, silu, gelu (by the normal distribution function).
+    loss : str, default "cross_entropy"
+        With its output function: cross_entropy (softmax), binary_cross_entropy (sigmoid, summed over the outputs),
+        squared_error (none, half the squared error), absolute_error (none), huber (none, threshold 1), poisson (exp, half
+        the deviance).  A sample's loss is summed over the outputs.
+    dtype : {"float32", "float64"}, default "float64"
+        Precision of the parameters and of all arithmetic.
+    random_state : int, RandomState, Generator or None
+        Draws the initial parameters as scikit-learn does: uniform in +-sqrt(6 / (d_{l-1} + d_l)), 6 being 2 for a
+        sigmoid layer.
+
+    Attributes
+    ----------
+    layer_sizes : tuple of int
+    activation : tuple of str
+        One name per hidden layer.
+    loss_name : str
+    dtype : numpy.dtype
+    parameters : ndarray of shape (n_parameters,)
+        W_1, b_1, ..., W_L, b_L in one block.  Writing into it changes the network.
+    weights : tuple of ndarray
+        weights[l - 1] is W_l, of shape (d_l, d_{l-1}), a view into `parameters`.
+    biases : tuple of ndarray
+        biases[l - 1] is b_l, of shape (d_l,), a view into `parameters`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument out of its range, naming it.
+    MemoryError
+        For a network that does not fit into memory.
+
+    Examples
+    --------
+    >>> import cmlp
+    >>> net = cmlp.Network((2, 3, 2), activation="tanh", random_state=0)
+    >>> net([0.5, -1.0]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Any,
+        activation: Any = "relu",
+        loss: str = "cross_entropy",
+        dtype: Any = "float64",
+        random_state: Any = None,
+    ):
+        self.layer_sizes = check.sizes("layer_sizes", layer_sizes, 2)
+        hidden = len(self.layer_sizes) - 2
+        self.activation = check.per_layer("activation", activation, hidden, ACTIVATIONS, ACTIVATION_ALIASES)
+        self.loss_name = check.choice("loss", loss, LOSSES)
+        self.dtype = precision("dtype", dtype)
+        self.parameters = _aligned_block(self.layer_sizes, self.dtype)
+        self.weights, self.biases = _views(self.parameters, self.layer_sizes)
+        self._build_engine()
+        self._initialise(check.random_source("random_state", random_state))
+
+    def _build_engine(self) -> None:
+        self._kernels = kernels(self.dtype)
+        codes = self._kernels.codes()
+        activations = [codes["activation"][name] for name in self.activation]
+        self._solver_codes = codes["solver"]
+        self._engine = self._kernels.Engine(self.layer_sizes, activations, codes["loss"][self.loss_name], self.parameters)
+        self._predict_one = self._engine.predict_one
+        self._step_one = self._engine.step_one
+        self._settings: tuple[Any, ...] | None = None
+
+    def _initialise(self, random: RandomSource) -> None:
+        names = (*self.activation, self.activation[-1] if self.activation else "relu")
+        for W, b, name in zip(self.weights, self.biases, names, strict=True):
+            d_out, d_in = W.shape
+            bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / (d_in + d_out))
+            W[...] = random.uniform(-bound, bound, (d_in, d_out)).T
+            b[...] = random.uniform(-bound, bound, d_out)
+
+    def __repr__(self) -> str:
+        return (
+            f"Network({self.layer_sizes}, activation={self.activation}, loss={self.loss_name!r}, "
+            f"dtype={self.dtype.name!r})"
+        )
+
+    # ---- inference ---------------------------------------------------------------------------------
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """The output for one sample: the fastest path, from any number of threads.
+
+        Parameters
+        ----------
+        x : array-like of shape (d_0,)
+            Taken as it is if it is contiguous and of the network's precision.
+
+        Returns
+        -------
+        ndarray of shape (C,)
+            o_L: probabilities under cross_entropy and binary_cross_entropy, the prediction under other losses.
+
+        Raises
+        ------
+        ValueError
+            If x has another shape or holds NaN or infinity.
+        """
+        out = self._predict_one(x)
+        return self._predict_one(self._sample(x)) if out is None else out
+
+    def forward(self, X: ArrayLike) -> Array:
+        """The outputs for many samples, or for one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d_0) or (d_0,)
+
+        Returns
+        -------
+        ndarray of shape (n, C) or (C,)
+
+        Raises
+        ------
+        ValueError
+            If X has another shape or holds NaN or infinity.
+        """
+        X = check.numeric_array("X", X)
+        if X.ndim == 1:
+            return self(X)
+        return self._engine.predict(self._rows(X))
+
+    # ---- loss and gradients ------------------------------------------------------------------------
+
+    def loss(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Mean over the samples of weight times loss.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d_0) or (d_0,)
+        y : array-like
+            Under cross_entropy class indices (n,) or rows (n, C) that sum to one; under the other losses rows (n, C), or (n,)
+            with one output.  For a single sample without the first axis.
+        sample_weight : array-like of shape (n,), optional
+        """
+        return self._engine.loss(*self._batch(X, y, sample_weight), 0.0)
+
+    def loss_and_gradients(
+        self, X: ArrayLike, y: ArrayLike, alpha: float = 0.0, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, list[Array], list[Array]]:
+        """The mean loss over a batch and its gradients.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `loss`.
+        alpha : float, default 0
+            L2 term: alpha / (2 n) times the sum of squared weights, part of the loss and of the gradients.
+
+        Returns
+        -------
+        loss : float
+        dW : list of ndarray
+            dW[l - 1] = dL/dW_l, of shape (d_l, d_{l-1}).
+        db : list of ndarray
+            db[l - 1] = dL/db_l, of shape (d_l,).
+        """
+        gradient = np.empty_like(self.parameters)
+        alpha = check.number("alpha", alpha, 0)
+        loss = self._engine.loss_and_gradient(*self._batch(X, y, sample_weight), alpha, gradient)
+        dW, db = _views(gradient, self.layer_sizes)
+        return loss, list(dW), list(db)
+
+    def trace(self, x: ArrayLike, y: ArrayLike, learning_rate: float = 0.01) -> Trace:
+        """Every quantity of the hand calculation for one sample.
+
+        Parameters
+        ----------
+        x : array-like of shape (d_0,)
+        y : int or array-like of shape (C,)
+        learning_rate : float, default 0.01
+            eta of the updated weights shown; the network itself is left as it is.
+
+        Returns
+        -------
+        Trace
+            z_l, o_l, delta_l, dW_l, db_l, the loss, and W_l, b_l before and after one step of SGD; prints as a table.
+        """
+        X, target, _ = self._batch(self._sample(x), y, None)
+        rows = np.zeros(self.layer_sizes[-1], self.dtype)
+        if target.ndim == 1:
+            rows[target[0]] = 1
+        else:
+            rows[:] = target[0]
+        loss, o, z, delta, gradient = self._engine.trace(X[0], rows)
+        return Trace(
+            y=rows,
+            loss=loss,
+            o=o,
+            z=z,
+            delta=delta,
+            gradients=_views(gradient, self.layer_sizes),
+            weights=self.weights,
+            biases=self.biases,
+            learning_rate=check.number("learning_rate", learning_rate, 0),
+            activation=self.activation,
+            loss_name=self.loss_name,
+        )
+
+    # ---- training ----------------------------------------------------------------------------------
+
+    def step(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        learning_rate: float = 0.01,
+        solver: str = "sgd",
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """One update on one sample or a batch.
+
+        The solver's state (velocity, moments) lasts as long as the network and the solver's name stay the same.
+
+        Parameters
+        ----------
+        x : array-like of shape (d_0,) or (n, d_0)
+        y : int or array-like
+            As for `loss`.
+        learning_rate : float, default 0.01
+            eta.
+        solver : {"sgd", "adam", "adamw", "rmsprop"}, default "sgd"
+        momentum : float in [0, 1], default 0
+            Of sgd and rmsprop.
+        nesterov : bool, default False
+            Nesterov's correction of sgd's momentum.
+        alpha : float, default 0
+            L2 term, alpha / (2 n) times the sum of squared weights; for adamw, a decay of the weights by
+            learning_rate * alpha / n at each step.
+        beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+            Decay of Adam's moments; beta_2 also of rmsprop's mean square.
+        epsilon : float, default 1e-8
+            Beside the bias-corrected root.
+        sample_weight : float or array-like of shape (n,), optional
+            Factors of the samples' losses.
+
+        Returns
+        -------
+        float
+            The mean loss before the update, the L2 term included.
+
+        Raises
+        ------
+        DivergenceError
+            If that loss is not finite; nothing is updated then.
+        RuntimeError
+            If another thread is training this network.
+        """
+        settings = (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
+        if settings != self._settings:
+            self._set_solver(*settings)
+        loss = self._step_one(x, y) if sample_weight is None else None
+        if loss is None:
+            loss = self._engine.step(*self._batch(x, y, sample_weight))
+        if loss - loss != 0:
+            raise DivergenceError(f"the loss is {loss} before this step: nothing was updated; try a smaller learning_rate")
+        return loss
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        solver: str = "sgd",
+        learning_rate: float = 0.01,
+        batch_size: int = 1,
+        epochs: int = 1,
+        shuffle: bool = False,
+        random_state: Any = None,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        sample_weight: ArrayLike | None = None,
+    ) -> Array:
+        """Epochs of updates, from a fresh solver state.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d_0)
+        y : array-like
+            As for `loss`.
+        solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon
+            As for `step`.
+        batch_size : int, default 1
+            Samples per update; the last batch of an epoch may be short.
+        epochs : int, default 1
+        shuffle : bool, default False
+            Whether each epoch takes the samples in a new random order.
+        random_state : int, RandomState, Generator or None
+            Of the shuffles.
+        sample_weight : array-like of shape (n,), optional
+            Factors of the samples' losses.
+
+        Returns
+        -------
+        ndarray of shape (epochs,)
+            The mean loss of each epoch: of each batch before its update.
+
+        Raises
+        ------
+        DivergenceError
+            If a loss or a parameter becomes NaN or infinite; the network keeps the last finite parameters.
+        KeyboardInterrupt
+            On Ctrl-C, with the parameters of the last finished update in place.
+        """
+        X, y, sample_weight = self._batch(check.numeric_array("X", X), y, sample_weight, one=False)
+        batch_size = min(check.whole("batch_size", batch_size, 1), len(X))
+        epochs = check.whole("epochs", epochs, 0)
+        random = check.random_source("random_state", random_state) if check.flag("shuffle", shuffle) else None
+        self._set_solver(solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
+        self._engine.reset_solver()
+        order = np.arange(len(X), dtype=np.intp) if random is not None else None
+        losses = np.empty(epochs)
+        for epoch in range(epochs):
+            if random is not None:
+                random.shuffle(order)
+            losses[epoch] = self._epoch(X, y, sample_weight, order, batch_size, epoch + 1)
+        return losses
+
+    def _epoch(
+        self, X: Array, y: Array, sample_weight: Array | None, order: Array | None, batch_size: int, epoch: int
+    ) -> float:
+        loss: float = self._engine.epoch(X, y, sample_weight, order, batch_size)
+        if loss != loss:
+            raise DivergenceError(
+                f"training diverged in epoch {epoch}: the loss or the parameters became NaN or infinite; the last "
+                "finite parameters are kept.  Try a smaller learning rate, or standardise X"
+            )
+        return loss
+
+    def _set_solver(
+        self, solver: str, learning_rate: float, momentum: float, nesterov: bool, alpha: float, beta_1: float,
+        beta_2: float, epsilon: float, epsilon_outside: bool = False,
+    ) -> None:  # fmt: skip
+        self._engine.set_solver(
+            self._solver_codes[check.choice("solver", solver, SOLVERS)],
+            check.number("learning_rate", learning_rate, 0, float(np.finfo(self.dtype).max)),
+            check.number("momentum", momentum, 0, 1),
+            check.flag("nesterov", nesterov),
+            check.number("alpha", alpha, 0, float(np.finfo(self.dtype).max)),
+            check.number("beta_1", beta_1, 0, 1, open_high=True),
+            check.number("beta_2", beta_2, 0, 1, open_high=True),
+            check.number("epsilon", epsilon, 0, open_low=True),
+            epsilon_outside,
+        )
+        self._settings = (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
+
+    # ---- arguments ---------------------------------------------------------------------------------
+
+    def _sample(self, x: Any) -> Array:
+        array = check.numeric_array("x", x)
+        if array.shape != self.layer_sizes[:1]:
+            raise ValueError(f"x has shape {array.shape}: expected ({self.layer_sizes[0]},)")
+        return check.in_precision("x", array, self.dtype, self._kernels)
+
+    def _rows(self, X: Any) -> Array:
+        return check.samples("X", X, self.layer_sizes[0], self.dtype, self._kernels)
+
+    def _batch(self, X: Any, y: Any, sample_weight: Any, one: bool = True) -> tuple[Array, Array, Array | None]:
+        """Samples, targets and weights as the engine takes them; one sample becomes a batch of one."""
+        X = check.numeric_array("X", X)
+        if X.ndim == 1 and one:
+            X, y = X[None], check.numeric_array("y", y)[None]
+            sample_weight = None if sample_weight is None else np.reshape(sample_weight, (-1,))
+        X = self._rows(X)
+        y = check.targets("y", y, len(X), self.layer_sizes[-1], self.loss_name, self.dtype, self._kernels)
+        return X, y, check.weights("sample_weight", sample_weight, len(X), self.dtype, self._kernels)
+
+    # ---- copies ------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: getattr(self, name) for name in ("layer_sizes", "activation", "loss_name", "dtype", "parameters")}
+        return {**state, "settings": self._settings, "updates": self._engine.updates, "solver_state": self._engine.solver_state}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(  # type: ignore[misc]
+            state["layer_sizes"], state["activation"], state["loss_name"], state["dtype"], random_state=0
+        )
+        self.parameters[:] = state["parameters"]
+        if state["settings"] is not None:
+            self._set_solver(*state["settings"])
+            self._engine.updates = state["updates"]
+            if state["solver_state"] is not None:
+                self._engine.solver_state[:] = state["solver_state"]
+
+
+def precision(name: str, dtype: Any) -> np.dtype[Any]:
+    """float32 or float64 as a dtype in native byte order."""
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = None
+    if dtype is None or result is None or result.name not in DTYPES or not result.isnative:
+        raise ValueError(f"{name}={check.shown(dtype)}: expected one of {', '.join(DTYPES)}")
+    return result
+
+
+def _aligned_block(layer_sizes: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Room for every parameter, from the start of a cache line."""
+    size = sum(d_out * (d_in + 1) for d_in, d_out in zip(layer_sizes, layer_sizes[1:], strict=False))
+    try:
+        if size > MAX_PARAMETERS:
+            raise MemoryError
+        memory = np.zeros(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    except MemoryError:
+        raise MemoryError(f"layer_sizes={layer_sizes}: {size:,} parameters do not fit into memory") from None
+    start = -memory.__array_interface__["data"][0] % CACHE_LINE
+    return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+def _views(block: Array, layer_sizes: tuple[int, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """W_1, ..., W_L and b_1, ..., b_L inside a block of parameters."""
+    weights, biases, start = [], [], 0
+    for d_in, d_out in zip(layer_sizes, layer_sizes[1:], strict=False):
+        end = start + d_out * d_in
+        weights.append(block[start:end].reshape(d_out, d_in))
+        biases.append(block[end : end + d_out])
+        start = end + d_out
+    return tuple(weights), tuple(biases)

@@ -1,0 +1,232 @@
+"""Turns what a caller passes into what the kernels take, or says what is wrong with it.
+
+Every message names the argument, the value and what was expected.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+RandomSource = np.random.RandomState | np.random.Generator
+
+SUMS_TO_ONE = 1e-3  # how far a row of target probabilities may be off
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """A value in a message: on one line, cut."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+# ---- single values ---------------------------------------------------------------------------------
+
+
+def whole(name: str, value: Any, low: int) -> int:
+    """An integer of at least `low`."""
+    if not isinstance(value, bool | np.bool_):
+        try:
+            number = operator.index(value)
+        except TypeError:
+            number = low - 1
+        if number >= low:
+            return number
+    kind = {0: "an integer, 0 or more", 1: "a positive integer"}.get(low, f"an integer, {low} or more")
+    raise _refused(name, value, kind, integers=True)
+
+
+def number(
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False, open_high: bool = False
+) -> float:
+    """A finite number in an interval."""
+    low_text = f"{'above' if open_low else 'at least'} {low:g}"
+    high_text = f"{'below' if open_high else 'at most'} {high:g}"
+    texts = [low_text] * math.isfinite(low) + [high_text] * math.isfinite(high)
+    expected = " ".join(["a finite number", " and ".join(texts)]).strip()
+    if isinstance(value, bool | np.bool_ | str | bytes | complex) or not hasattr(value, "__float__"):
+        raise _refused(name, value, expected)
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise _refused(name, value, expected) from None
+    inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
+    if not (math.isfinite(result) and inside):
+        raise _refused(name, value, expected)
+    return result
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise _refused(name, value, "True or False")
+    return bool(value)
+
+
+def choice(name: str, value: Any, options: Iterable[str]) -> str:
+    """One of several names."""
+    options = tuple(options)
+    if not isinstance(value, str) or value not in options:
+        raise _refused(name, value, f"one of {', '.join(options)}")
+    return value
+
+
+def _refused(name: str, value: Any, expected: str, integers: bool = False) -> Exception:
+    """TypeError for a value of the wrong kind, ValueError for the wrong one of the right kind."""
+    numeric = isinstance(value, int | np.integer if integers else int | float | np.number) and not isinstance(
+        value, bool | np.bool_ | complex
+    )
+    error = ValueError if numeric or isinstance(value, str) else TypeError
+    return error(f"{name}={shown(value)}: expected {expected}")
+
+
+def sizes(name: str, value: Any, least: int) -> tuple[int, ...]:
+    """Widths of layers: positive integers, `least` of them or more."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}={shown(value)}: expected a sequence of positive integers")
+    result = tuple(whole(f"{name}[{i}]", width, 1) for i, width in enumerate(value))
+    if len(result) < least:
+        raise ValueError(f"{name}={shown(value)}: expected at least {least} widths")
+    return result
+
+
+def per_layer(name: str, value: Any, layers: int, options: Sequence[str], aliases: dict[str, str]) -> tuple[str, ...]:
+    """One name for every hidden layer, or a name each."""
+    named = (value,) * layers if isinstance(value, str) else value
+    if not isinstance(named, Sequence):
+        raise TypeError(f"{name}={shown(value)}: expected a name or a name per hidden layer")
+    if len(named) != layers:
+        raise ValueError(f"{name}={shown(value)}: expected a name or {layers} names, one per hidden layer")
+    known = (*options, *aliases)
+    if isinstance(value, str):
+        choice(name, value, known)
+    checked = (choice(f"{name}[{i}]", each, known) for i, each in enumerate(named))
+    return tuple(aliases.get(each, each) for each in checked)
+
+
+def random_source(name: str, value: Any) -> RandomSource:
+    """A source of random numbers: from a seed as scikit-learn makes it, or the one that is passed."""
+    if value is None:
+        return np.random.RandomState()
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        return value
+    seed = whole(name, value, 0)
+    if seed >= 2**32:
+        raise ValueError(f"{name}={shown(value)}: expected a seed below 2**32")
+    return np.random.RandomState(seed)
+
+
+# ---- arrays ----------------------------------------------------------------------------------------
+
+
+def numeric_array(name: str, value: Any) -> Array:
+    """An array of real numbers, of whatever type it had."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} has masked entries: fill or drop them first")
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
+    if array.dtype == object:
+        array = _from_objects(name, array)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers")
+    return array
+
+
+def _from_objects(name: str, array: Array) -> Array:
+    """Numbers that came as Python objects, as from a mixed data frame."""
+    for position, entry in enumerate(array.flat):
+        if isinstance(entry, str | bytes | complex) or not hasattr(entry, "__float__"):
+            raise TypeError(f"{name} holds {shown(entry)} at flat position {position}: expected real numbers")
+    return array.astype(np.float64)
+
+
+def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Any) -> Array:
+    """C-contiguous, aligned, finite, in the network's precision; the array itself where it already is."""
+    with np.errstate(over="ignore"):
+        result = np.require(array, dtype, ["C", "A"])
+    bad = kernels.first_not_finite(result)
+    if bad >= 0:
+        where = tuple(int(i) for i in np.unravel_index(bad, result.shape))
+        given = array[where]
+        why = "" if not np.isfinite(given) else f" (too large for {dtype})"
+        place = ", ".join(map(str, where))
+        raise ValueError(f"{name}[{place}]={given}{why}: expected finite numbers")
+    return result
+
+
+def samples(name: str, value: Any, features: int | None, dtype: np.dtype[Any], kernels: Any) -> Array:
+    """Rows of samples, (n, features)."""
+    array = numeric_array(name, value)
+    expected = f"(n, {features})" if features is not None else "(n, features)"
+    if array.ndim != 2 or (features is not None and array.shape[1] != features):
+        raise ValueError(f"{name} has shape {array.shape}: expected {expected}")
+    if 0 in array.shape:
+        raise ValueError(f"{name} has shape {array.shape}: expected {expected} with at least one sample and one feature")
+    return in_precision(name, array, dtype, kernels)
+
+
+def weights(name: str, value: Any, n: int, dtype: np.dtype[Any], kernels: Any) -> Array | None:
+    """Sample weights, (n,), none negative and not all zero."""
+    if value is None:
+        return None
+    array = numeric_array(name, value)
+    if array.shape != (n,):
+        raise ValueError(f"{name} has shape {array.shape}: expected ({n},)")
+    array = in_precision(name, array, dtype, kernels)
+    if array.min() < 0:
+        i = int(array.argmin())
+        raise ValueError(f"{name}[{i}]={array[i]}: expected weights of at least 0")
+    if not array.any():
+        raise ValueError(f"{name} is all zero: expected at least one positive weight")
+    return array
+
+
+# ---- targets ---------------------------------------------------------------------------------------
+
+
+def targets(name: str, value: Any, n: int, C: int, loss: str, dtype: np.dtype[Any], kernels: Any) -> Array:
+    """What a loss is measured against: class indices (n,) as intp under cross_entropy, else rows (n, C)."""
+    array = numeric_array(name, value)
+    if loss == "cross_entropy" and array.ndim == 1:
+        return class_indices(name, array, n, C)
+    if array.ndim == 1 and C == 1:
+        array = array.reshape(-1, 1)
+    if array.shape != (n, C):
+        wanted = f"({n}, {C})" + (f" or ({n},)" if C == 1 or loss == "cross_entropy" else "")
+        raise ValueError(f"{name} has shape {array.shape}: expected {wanted}")
+    rows = in_precision(name, array, dtype, kernels)
+    _check_range(name, rows, loss)
+    return rows
+
+
+def class_indices(name: str, array: Array, n: int, C: int) -> Array:
+    if array.shape != (n,):
+        raise ValueError(f"{name} has shape {array.shape}: expected ({n},)")
+    if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)):  # NaN is not equal to itself
+        raise ValueError(f"{name}={shown(array)}: expected class indices, integers from 0 to {C - 1}")
+    outside = (array < 0) | (array >= C)
+    if outside.any():
+        i = int(outside.argmax())
+        raise ValueError(f"{name}[{i}]={array[i]}: expected class indices from 0 to {C - 1}")
+    return np.require(array, np.intp, ["C", "A"])
+
+
+def _check_range(name: str, rows: Array, loss: str) -> None:
+    if loss in ("cross_entropy", "binary_cross_entropy", "poisson") and rows.min() < 0:
+        raise ValueError(f"{name} has the entry {rows.min():g}: {loss} expects entries of at least 0")
+    if loss in ("cross_entropy", "binary_cross_entropy") and rows.max() > 1 + SUMS_TO_ONE:
+        raise ValueError(f"{name} has the entry {rows.max():g}: {loss} expects entries of at most 1")
+    if loss == "cross_entropy":
+        off = np.abs(rows.sum(axis=1) - 1)
+        if off.max() > SUMS_TO_ONE:
+            i = int(off.argmax())
+            raise ValueError(f"{name}[{i}] sums to {rows[i].sum():g}: cross_entropy expects rows that sum to 1")
