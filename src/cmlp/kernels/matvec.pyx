@@ -4,32 +4,38 @@
 # vector of a row is loaded and stored by lanes.  Sums of VL rows are finished together: adding up the
 # lanes of a single row would cost as much as a row of 64 products.
 
-cdef inline vec rows_dot(const real *W, Py_ssize_t rows, Py_ssize_t d_in, const real *x) noexcept nogil:
-    """Lane r: W[r] . x, for VL rows; those from `rows` on repeat the last."""
-    cdef vec total[VL]
-    cdef const real *row[VL]
+cdef inline void dot_8_rows(const real *W, Py_ssize_t rows, Py_ssize_t d_in, const real *x, vec *total) noexcept nogil:
+    """total[r]: the products of row r and x, lane by lane; from `rows` on the last row again."""
+    cdef const real *row[8]
     cdef vec xv
     cdef Py_ssize_t i, r
-    for r in range(VL):
+    row[0] = W
+    for r in range(1, 8):
+        row[r] = row[r - 1] + (d_in if r < rows else 0)
+    for r in range(8):
         total[r] = vec_set(0)
-        row[r] = W + min(r, rows - 1) * d_in
     for i from 0 <= i <= d_in - VL by VL:
         xv = vec_load(x + i)
-        for r in range(VL):
+        for r in range(8):
             total[r] = total[r] + vec_load(row[r] + i) * xv
     i = d_in // VL * VL
     if i < d_in:
         xv = vec_load_n(x + i, d_in - i)
-        for r in range(VL):
+        for r in range(8):
             total[r] = total[r] + vec_load_n(row[r] + i, d_in - i) * xv
-    return vec_sum_rows(total)
 
 cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b, const real *x, real *z_out) noexcept nogil:
     """z = W x + b; z has room for whole vectors, its padding is left finite."""
-    cdef Py_ssize_t j, rows
-    for j from 0 <= j < d_out by VL:
-        rows = min(d_out - j, <Py_ssize_t>VL)
-        vec_store(z_out + j, rows_dot(W + j * d_in, rows, d_in, x) + vec_load_n(b + j, rows))
+    cdef vec total[ROW_BLOCK]
+    cdef Py_ssize_t j, r, left
+    for j from 0 <= j < d_out by ROW_BLOCK:
+        for r from 0 <= r < ROW_BLOCK by 8:
+            left = max(1, d_out - j - r)
+            dot_8_rows(W + (d_out - left) * d_in, left, d_in, x, total + r)
+        for r from 0 <= r < ROW_BLOCK by VL:
+            left = d_out - j - r
+            if left > 0:
+                vec_store(z_out + j + r, vec_sum_rows(total + r) + load_part(b + j + r, left))
 
 
 cdef inline vec updated(vec w, vec o, real step, real keep) noexcept nogil:

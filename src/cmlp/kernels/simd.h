@@ -71,6 +71,10 @@ typedef bits_t ivec;
 #endif
 #define TILE_VECS 2
 
+/* Rows that a product with one vector takes at a time: whole vectors of results, and sums enough to
+   hide the latency of an addition. */
+#define ROW_BLOCK (VL > 8 ? VL : 8)
+
 /* ---- bits --------------------------------------------------------------------------------- */
 
 INLINE ivec as_bits(vec v) { ivec i; memcpy(&i, &v, sizeof i); return i; }
@@ -231,12 +235,21 @@ INLINE vec vec_zip_low(vec a, vec b) { (void)b; return a; }
 INLINE vec vec_zip_high(vec a, vec b) { (void)a; return b; }
 #endif
 
+/* Small loops that must become straight code, so that the vectors they index stay in registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
+
 /* Lane r of the result is the sum over the lanes of row[r], r < VL.  Each round adds the halves of two
    rows at once, so that VL sums cost VL - 1 steps. */
 INLINE vec vec_sum_rows(vec *row) {
     int half, r;
-    for (half = VL / 2; half > 0; half /= 2)
-        for (r = 0; r < half; r++)
+    UNROLL for (half = VL / 2; half > 0; half /= 2)
+        UNROLL for (r = 0; r < half; r++)
             row[r] = vec_zip_low(row[r], row[r + half]) + vec_zip_high(row[r], row[r + half]);
     return row[0];
 }
@@ -245,12 +258,12 @@ INLINE vec vec_sum_rows(vec *row) {
 INLINE void vec_transpose(vec *row) {
     vec shuffled[VL];
     int round, r;
-    for (round = VL / 2; round > 0; round /= 2) {
-        for (r = 0; r < VL / 2; r++) {
+    UNROLL for (round = VL / 2; round > 0; round /= 2) {
+        UNROLL for (r = 0; r < VL / 2; r++) {
             shuffled[2 * r] = vec_zip_low(row[r], row[r + VL / 2]);
             shuffled[2 * r + 1] = vec_zip_high(row[r], row[r + VL / 2]);
         }
-        for (r = 0; r < VL; r++) row[r] = shuffled[r];
+        UNROLL for (r = 0; r < VL; r++) row[r] = shuffled[r];
     }
 }
 

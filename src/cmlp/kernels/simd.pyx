@@ -13,6 +13,7 @@ cdef extern from "simd.h":
         VL
         TILE_ROWS
         TILE_VECS
+        ROW_BLOCK
     vec vec_set(real a) noexcept nogil
     vec vec_load(const real *p) noexcept nogil
     vec vec_load_n(const real *p, Py_ssize_t n) noexcept nogil
