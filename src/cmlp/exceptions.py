@@ -19,3 +19,16 @@ class DivergenceError(FloatingPointError, ValueError):
     def __init__(self, message: str, model: Any = None):
         super().__init__(message)
         self.model = model
+
+
+class ModelFileError(ValueError):
+    """A file is not a model that cmlp saved, or is damaged.
+
+    Attributes
+    ----------
+    path : str
+    """
+
+    def __init__(self, path: Any, problem: str):
+        super().__init__(f"cannot load {str(path)!r}: {problem}")
+        self.path = str(path)

@@ -403,8 +403,8 @@ class Network:
             raise ValueError(f"x has shape {array.shape}: expected ({self.layer_sizes[0]},)")
         return check.in_precision("x", array, self.dtype, self._kernels)
 
-    def _rows(self, X: Any) -> Array:
-        return check.samples("X", X, self.layer_sizes[0], self.dtype, self._kernels)
+    def _rows(self, X: Any, name: str = "X") -> Array:
+        return check.samples(name, X, self.layer_sizes[0], self.dtype, self._kernels)
 
     def _batch(self, X: Any, y: Any, sample_weight: Any, one: bool = True) -> tuple[Array, Array, Array | None]:
         """Samples, targets and weights as the engine takes them; one sample becomes a batch of one."""

@@ -21,7 +21,7 @@ ORDER = ("baseline", "neon", "avx2", "avx512")  # slowest first
 PRECISIONS = {"float32": "f32", "float64": "f64"}
 VARIABLE = "CMLP_ISA"
 
-__all__ = ["ISA", "REASON", "available", "built", "kernels", "supported"]
+__all__ = ["ISA", "REASON", "available", "built", "kernels", "show_config", "supported"]
 
 
 def built() -> tuple[str, ...]:
@@ -66,3 +66,18 @@ def kernels(dtype: Any, isa: str = ISA) -> ModuleType:
     if name not in PRECISIONS:
         raise TypeError(f"dtype={name!r}: expected one of {', '.join(PRECISIONS)}")
     return importlib.import_module(f"{__name__}._{isa}_{PRECISIONS[name]}")
+
+
+def show_config() -> None:
+    """Prints what was built, what the CPU runs, what cmlp runs, and why."""
+    module = kernels("float32")
+    lines = {
+        "kernels built": ", ".join(built()),
+        "this CPU runs": ", ".join(supported()),
+        "cmlp runs": f"{ISA}: {REASON}",
+        "vectors of": f"{module.vector_lanes() * 4} bytes",
+        VARIABLE: os.environ.get(VARIABLE) or f"not set; one of {', '.join(available())} overrides",
+        "NumPy": np.__version__,
+    }
+    for name, value in lines.items():
+        print(f"{name:>14}: {value}")

@@ -1,0 +1,174 @@
+"""Arrays and a description in one file of the safetensors format, written atomically and read with suspicion.
+
+The format: 8 bytes with the length of a JSON header, the header, the arrays' bytes.  The header maps names to dtype, shape
+and offsets, and "__metadata__" to a flat dictionary of strings.  Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .exceptions import ModelFileError
+from .validation import Array
+
+DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+MAX_HEADER = 100_000_000
+CHECKSUM = "sha256"
+
+
+def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Writes the file beside its place and moves it there, so that the old file or the new one is whole at any moment."""
+    path = os.path.realpath(os.fspath(path))
+    blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
+    header = _header(arrays, blocks, metadata)
+    folder, name = os.path.split(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(len(header).to_bytes(8, "little"))
+            file.write(header)
+            for block in blocks:
+                file.write(block.data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _mode_of(path))
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _header(arrays: Mapping[str, Array], blocks: list[Array], metadata: Mapping[str, str]) -> bytes:
+    entries, start = {}, 0
+    for name, block in zip(arrays, blocks, strict=True):
+        entries[name] = {
+            "dtype": DTYPE_NAMES[block.dtype],
+            "shape": list(block.shape),
+            "data_offsets": [start, start + block.nbytes],
+        }
+        start += block.nbytes
+    checksum = _checksum(metadata, entries, blocks)
+    text = json.dumps({"__metadata__": {**metadata, CHECKSUM: checksum}, **entries}, separators=(",", ":"))
+    header = text.encode()
+    return header + b" " * (-len(header) % 8)
+
+
+def _checksum(metadata: Mapping[str, str], entries: Mapping[str, Any], blocks: Any) -> str:
+    """Of everything in the file but the checksum itself."""
+    described = json.dumps([dict(metadata), entries], sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(described.encode())
+    for block in blocks:
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _mode_of(path: str) -> int:
+    """The permissions of the file that is replaced, or those of a new one."""
+    with contextlib.suppress(OSError):
+        return os.stat(path).st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync_folder(folder: str) -> None:
+    """Makes the move itself durable, where folders can be opened."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def read(path: Any) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays and the metadata of a file, its checksum held.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ModelFileError
+        If it is not what `write` writes, naming the file and what is wrong.
+    """
+    path = os.fspath(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        header, start = _read_header(path, file, size)
+        metadata = _metadata(path, header)
+        _check_entries(path, header, size - start)
+        content = file.read(size - start)
+    if len(content) != size - start:
+        raise ModelFileError(path, "the file became shorter while it was read")
+    checksum = metadata.pop(CHECKSUM, None)
+    if checksum != _checksum(metadata, header, [content]):
+        raise ModelFileError(path, "its checksum does not match its content: the file was damaged or altered")
+    return {name: _array(content, entry) for name, entry in header.items()}, metadata
+
+
+def _read_header(path: str, file: Any, size: int) -> tuple[dict[str, Any], int]:
+    prefix = file.read(8)
+    length = int.from_bytes(prefix, "little")
+    if len(prefix) < 8 or length > min(size - 8, MAX_HEADER):
+        raise ModelFileError(path, f"it is {size} bytes long and does not hold a header: truncated, or another format")
+    try:
+        header = json.loads(file.read(length).decode(), object_pairs_hook=_no_duplicates)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ModelFileError(path, f"its header is not JSON ({error}): damaged, or another format") from None
+    if not isinstance(header, dict):
+        raise ModelFileError(path, "its header is not a JSON object: damaged, or another format")
+    return header, 8 + length
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return result
+
+
+def _metadata(path: str, header: dict[str, Any]) -> dict[str, str]:
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ModelFileError(path, "its header has no metadata: not a model that cmlp saved")
+    return metadata
+
+
+def _check_entries(path: str, header: dict[str, Any], data: int) -> None:
+    """The arrays follow one another from 0 to the end of the data, each as long as its shape says."""
+    start = 0
+    for name, entry in header.items():
+        fields = set(entry) if isinstance(entry, dict) else set()
+        if fields != {"dtype", "shape", "data_offsets"} or entry["dtype"] not in DTYPES:
+            raise ModelFileError(path, f"its header describes {name!r} as {str(entry)[:80]}: expected dtype, shape and offsets")
+        shape, offsets = entry["shape"], entry["data_offsets"]
+        if not (_naturals(shape) and _naturals(offsets)):
+            raise ModelFileError(path, f"{name!r} has shape {str(shape)[:40]} and offsets {str(offsets)[:40]}: expected lengths")
+        end = start + prod(shape) * DTYPES[entry["dtype"]].itemsize
+        if offsets != [start, end]:
+            raise ModelFileError(path, f"{name!r} lies at {offsets}: expected [{start}, {end}] by its shape and place")
+        start = end
+    if start != data:
+        raise ModelFileError(path, f"it holds {data} bytes of data, its header describes {start}: truncated or altered")
+
+
+def _naturals(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
+
+
+def _array(content: bytes, entry: dict[str, Any]) -> Array:
+    dtype = DTYPES[entry["dtype"]]
+    start = entry["data_offsets"][0]
+    return np.frombuffer(content, dtype, prod(entry["shape"]), start).reshape(entry["shape"])

@@ -1,0 +1,201 @@
+"""What a model predicts: the task that y stands for, and labels to and from a network's targets."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import validation as check
+from .validation import Array
+
+CLASS_LOSSES = ("cross_entropy", "binary_cross_entropy")
+REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber", "poisson")
+MANY_FLOAT_CLASSES = 30
+
+
+@dataclass(frozen=True)
+class Task:
+    """binary, multiclass, multilabel or regression, with what is needed to read the network's outputs.
+
+    Attributes
+    ----------
+    kind : str
+    loss : str
+        Of the network.
+    outputs : int
+        Of the network: 1 for binary under binary_cross_entropy.
+    classes : ndarray or None
+        Sorted labels; of multilabel the columns 0 ... C - 1.
+    column : bool
+        Of regression: whether y was 1-D, so that predictions are.
+    label_dtype : dtype
+        Of multilabel indicators.
+    """
+
+    kind: str
+    loss: str
+    outputs: int
+    classes: Array | None = None
+    column: bool = True
+    label_dtype: np.dtype[Any] = np.dtype(np.int64)
+
+    @property
+    def is_classifier(self) -> bool:
+        return self.kind != "regression"
+
+    def targets(self, name: str, y: Any, n: int) -> Array:
+        """What the network's loss is measured against, for n samples; refuses labels that are not among the classes."""
+        if self.kind == "regression":
+            values = check.numeric_array(name, y)
+            if values.shape not in ((n,), (n, 1)) and values.shape != (n, self.outputs):
+                raise ValueError(f"{name} has shape {values.shape}: expected ({n}, {self.outputs})")
+            return values.reshape(n, self.outputs) if values.size == n * self.outputs else values
+        labels = _label_array(name, y)
+        if self.kind == "multilabel":
+            if labels.shape != (n, self.outputs) or not np.isin(labels, (0, 1)).all():
+                raise ValueError(f"{name} has shape {labels.shape}: expected 0 and 1 of shape ({n}, {self.outputs})")
+            return labels
+        codes = self.encode(name, labels, n)
+        return codes.reshape(-1, 1) if self.loss == "binary_cross_entropy" else codes
+
+    def encode(self, name: str, labels: Array, n: int) -> Array:
+        """Positions of labels among the classes."""
+        assert self.classes is not None
+        labels = _one_column(labels)
+        if labels.shape != (n,):
+            raise ValueError(f"{name} has shape {labels.shape}: expected ({n},)")
+        try:
+            codes = np.searchsorted(self.classes, labels).clip(0, len(self.classes) - 1)
+            unknown = self.classes[codes] != labels
+        except TypeError:
+            raise TypeError(f"{name} has dtype {labels.dtype}: expected labels like {check.shown(self.classes)}") from None
+        if np.any(unknown):
+            i = int(np.argmax(unknown))
+            raise ValueError(f"{name}[{i}]={labels[i]!r}: expected one of the classes {check.shown(self.classes)}")
+        return codes.astype(np.intp)
+
+    def probabilities(self, outputs: Array) -> Array:
+        """(..., number of classes) from the network's outputs."""
+        if self.kind == "binary" and self.outputs == 1:
+            return np.concatenate([1 - outputs, outputs], axis=-1)
+        return outputs
+
+    def predictions(self, outputs: Array) -> Array:
+        """Labels or values from the network's outputs."""
+        if self.kind == "regression":
+            return outputs[..., 0] if self.column else outputs
+        if self.kind == "multilabel":
+            return (outputs > 0.5).astype(self.label_dtype)
+        assert self.classes is not None
+        chosen = (outputs[..., 0] > 0.5).astype(np.intp) if self.outputs == 1 else outputs.argmax(axis=-1)
+        return self.classes[chosen]
+
+
+def read_task(y: Any, loss: str | None) -> Task:
+    """The task that y stands for, as scikit-learn's `type_of_target` reads it, unless a loss for regression is named."""
+    if loss in REGRESSION_LOSSES:
+        return _regression(check.numeric_array("y", y), loss)
+    labels = _label_array("y", y)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return _many_columns(labels, loss)
+    labels = _one_column(labels)
+    if labels.ndim != 1:
+        raise ValueError(f"y has shape {labels.shape}: expected (n,) or (n, outputs)")
+    if labels.dtype.kind == "f" and _has_fractions(labels):
+        return _regression(labels, _only("regression", loss, "squared_error", REGRESSION_LOSSES))
+    return _classes(labels, loss)
+
+
+def _classes(labels: Array, loss: str | None) -> Task:
+    try:
+        classes = np.unique(labels)
+    except TypeError:
+        raise TypeError("y mixes labels that cannot be ordered: expected labels of one type") from None
+    if len(classes) < 2:
+        raise ValueError(f"y has one class, {check.shown(classes.tolist())}: expected two or more")
+    if labels.dtype.kind == "f" and len(classes) > MANY_FLOAT_CLASSES:
+        warnings.warn(
+            f"y holds {len(classes)} different whole numbers as {labels.dtype} and is read as classes; for regression, "
+            "pass loss='squared_error'",
+            stacklevel=4,
+        )
+    if len(classes) == 2 and loss != "cross_entropy":
+        return Task("binary", _only("binary", loss, "binary_cross_entropy", CLASS_LOSSES), 1, classes)
+    kind = "binary" if len(classes) == 2 else "multiclass"
+    return Task(kind, _only(kind, loss, "cross_entropy", ("cross_entropy",)), len(classes), classes)
+
+
+def _many_columns(labels: Array, loss: str | None) -> Task:
+    if labels.dtype.kind in "biuf" and np.isin(labels, (0, 1)).all():
+        chosen = _only("multilabel", loss, "binary_cross_entropy", ("binary_cross_entropy",))
+        columns = labels.shape[1]
+        return Task("multilabel", chosen, columns, np.arange(columns), label_dtype=labels.dtype)
+    if labels.dtype.kind == "f" and _has_fractions(labels):
+        return _regression(labels, _only("regression", loss, "squared_error", REGRESSION_LOSSES))
+    raise ValueError(
+        f"y has shape {labels.shape} and whole numbers other than 0 and 1: expected class labels (n,), indicators of 0 and 1 "
+        "(n, labels), or, with loss='squared_error', values (n, outputs)"
+    )
+
+
+def _regression(y: Array, loss: str) -> Task:
+    if y.ndim not in (1, 2) or 0 in y.shape:
+        raise ValueError(f"y has shape {y.shape}: expected (n,) or (n, outputs)")
+    return Task("regression", loss, 1 if y.ndim == 1 else y.shape[1], column=y.ndim == 1)
+
+
+def _only(kind: str, loss: str | None, default: str, options: tuple[str, ...]) -> str:
+    if loss is None:
+        return default
+    return check.choice(f"y is {kind}: loss", loss, options)
+
+
+def _has_fractions(values: Array) -> bool:
+    if not np.isfinite(values).all():
+        raise ValueError("y holds NaN or infinity: expected finite numbers")
+    return bool((values != np.floor(values)).any())
+
+
+def _one_column(labels: Array) -> Array:
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+
+def _label_array(name: str, y: Any) -> Array:
+    """Labels as an array of one kind: booleans, integers, floats, strings or ordered objects."""
+    if hasattr(y, "toarray") and hasattr(y, "nnz"):
+        raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
+    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
+        raise ValueError(f"{name} has masked entries: fill or drop them first")
+    if y is None:
+        raise TypeError(f"{name} is None: expected labels or values")
+    try:
+        labels = np.asarray(y)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{name}: expected a rectangular array of labels ({error})") from None
+    if labels.size == 0:
+        raise ValueError(f"{name} has shape {labels.shape}: expected at least one label")
+    if labels.dtype.kind not in "biufUSO":
+        raise TypeError(f"{name} has dtype {labels.dtype}: expected booleans, numbers or strings")
+    if labels.dtype.kind == "O":
+        labels = _of_one_kind(name, labels)
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError(f"{name} holds NaN or infinity: expected labels or finite values")
+    return labels
+
+
+def _of_one_kind(name: str, labels: Array) -> Array:
+    """Python objects as strings or numbers."""
+    types = {type(label) for label in labels.flat}
+    if all(issubclass(t, str) for t in types):
+        return labels
+    if all(issubclass(t, bool | np.bool_) for t in types):
+        return labels.astype(bool)
+    if all(issubclass(t, int | np.integer) and not issubclass(t, bool) for t in types):
+        return labels.astype(np.int64)
+    if all(issubclass(t, int | float | np.number) and not issubclass(t, bool) for t in types):
+        return labels.astype(np.float64)
+    names = ", ".join(sorted(t.__name__ for t in types))
+    raise TypeError(f"{name} holds objects of type {names}: expected labels of one type, strings, integers or booleans")
