@@ -1,16 +1,14 @@
 """Arrays and a description in one file of the safetensors format, written atomically and read with suspicion.
 
-The format: 8 bytes with the length of a JSON header, the header, the arrays' bytes.  The header maps names to dtype, shape
-and offsets, and "__metadata__" to a flat dictionary of strings.  Nothing in it is ever executed.
+The format: 8 bytes with the length of a JSON header, the header, the arrays' bytes.  The header maps names to dtype,
+shape and offsets, and "__metadata__" to a flat dictionary of strings.  Nothing in it is ever executed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -20,14 +18,16 @@ import numpy as np
 from .exceptions import ModelFileError
 from .validation import Array
 
-DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_HEADER = 100_000_000
 CHECKSUM = "sha256"
 
 
 def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Writes the file beside its place and moves it there, so that the old file or the new one is whole at any moment."""
+    """Writes the file beside its place and moves it there: at any moment the old file or the new one is whole."""
+    import tempfile  # here, like hashlib below: `import cmlp` is to stay quick
+
     path = os.path.realpath(os.fspath(path))
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
     header = _header(arrays, blocks, metadata)
@@ -67,6 +67,8 @@ def _header(arrays: Mapping[str, Array], blocks: list[Array], metadata: Mapping[
 
 def _checksum(metadata: Mapping[str, str], entries: Mapping[str, Any], blocks: Any) -> str:
     """Of everything in the file but the checksum itself."""
+    import hashlib
+
     described = json.dumps([dict(metadata), entries], sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(described.encode())
     for block in blocks:
@@ -152,10 +154,14 @@ def _check_entries(path: str, header: dict[str, Any], data: int) -> None:
     for name, entry in header.items():
         fields = set(entry) if isinstance(entry, dict) else set()
         if fields != {"dtype", "shape", "data_offsets"} or entry["dtype"] not in DTYPES:
-            raise ModelFileError(path, f"its header describes {name!r} as {str(entry)[:80]}: expected dtype, shape and offsets")
+            raise ModelFileError(
+                path, f"its header describes {name!r} as {str(entry)[:80]}: expected dtype, shape and offsets"
+            )
         shape, offsets = entry["shape"], entry["data_offsets"]
         if not (_naturals(shape) and _naturals(offsets)):
-            raise ModelFileError(path, f"{name!r} has shape {str(shape)[:40]} and offsets {str(offsets)[:40]}: expected lengths")
+            raise ModelFileError(
+                path, f"{name!r} has shape {str(shape)[:40]} and offsets {str(offsets)[:40]}: expected lengths"
+            )
         end = start + prod(shape) * DTYPES[entry["dtype"]].itemsize
         if offsets != [start, end]:
             raise ModelFileError(path, f"{name!r} lies at {offsets}: expected [{start}, {end}] by its shape and place")

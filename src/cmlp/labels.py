@@ -14,6 +14,7 @@ from .validation import Array
 CLASS_LOSSES = ("cross_entropy", "binary_cross_entropy")
 REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber", "poisson")
 MANY_FLOAT_CLASSES = 30
+INDICATORS = np.dtype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Task:
     outputs: int
     classes: Array | None = None
     column: bool = True
-    label_dtype: np.dtype[Any] = np.dtype(np.int64)
+    label_dtype: np.dtype[Any] = INDICATORS
 
     @property
     def is_classifier(self) -> bool:
@@ -71,7 +72,9 @@ class Task:
             codes = np.searchsorted(self.classes, labels).clip(0, len(self.classes) - 1)
             unknown = self.classes[codes] != labels
         except TypeError:
-            raise TypeError(f"{name} has dtype {labels.dtype}: expected labels like {check.shown(self.classes)}") from None
+            raise TypeError(
+                f"{name} has dtype {labels.dtype}: expected labels like {check.shown(self.classes)}"
+            ) from None
         if np.any(unknown):
             i = int(np.argmax(unknown))
             raise ValueError(f"{name}[{i}]={labels[i]!r}: expected one of the classes {check.shown(self.classes)}")
@@ -91,11 +94,12 @@ class Task:
             return (outputs > 0.5).astype(self.label_dtype)
         assert self.classes is not None
         chosen = (outputs[..., 0] > 0.5).astype(np.intp) if self.outputs == 1 else outputs.argmax(axis=-1)
-        return self.classes[chosen]
+        labels: Array = self.classes[chosen]
+        return labels
 
 
 def read_task(y: Any, loss: str | None) -> Task:
-    """The task that y stands for, as scikit-learn's `type_of_target` reads it, unless a loss for regression is named."""
+    """The task that y stands for, as scikit-learn's `type_of_target` reads it; regression if the loss says so."""
     if loss in REGRESSION_LOSSES:
         return _regression(check.numeric_array("y", y), loss)
     labels = _label_array("y", y)
@@ -136,8 +140,8 @@ def _many_columns(labels: Array, loss: str | None) -> Task:
     if labels.dtype.kind == "f" and _has_fractions(labels):
         return _regression(labels, _only("regression", loss, "squared_error", REGRESSION_LOSSES))
     raise ValueError(
-        f"y has shape {labels.shape} and whole numbers other than 0 and 1: expected class labels (n,), indicators of 0 and 1 "
-        "(n, labels), or, with loss='squared_error', values (n, outputs)"
+        f"y has shape {labels.shape} and whole numbers other than 0 and 1: expected class labels (n,), indicators "
+        "of 0 and 1 (n, labels), or, with loss='squared_error', values (n, outputs)"
     )
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from . import files
+from . import saved
 from . import validation as check
-from .exceptions import DivergenceError, ModelFileError
+from .exceptions import DivergenceError
 from .labels import CLASS_LOSSES, REGRESSION_LOSSES, Task, read_task
 from .network import Network, precision
 from .training import History, Options, hold_out, train
 from .validation import Array
 
-FORMAT = "cmlp model 1"
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Model:
@@ -128,33 +127,7 @@ class Model:
         OSError
             If the file cannot be written.
         """
-        arrays = {}
-        for layer, (W, b) in enumerate(zip(self.network.weights, self.network.biases, strict=True), 1):
-            arrays[f"W_{layer}"], arrays[f"b_{layer}"] = W, b
-        files.write(path, arrays, {"format": FORMAT, "model": json.dumps(self._description())})
-
-    def _description(self) -> dict[str, Any]:
-        task, network, history = self._task, self.network, self._history
-        return {
-            "layer_sizes": network.layer_sizes,
-            "activation": network.activation,
-            "dtype": network.dtype.name,
-            "task": {
-                "kind": task.kind,
-                "loss": task.loss,
-                "outputs": task.outputs,
-                "column": task.column,
-                "label_dtype": task.label_dtype.str,
-                "classes": None if task.classes is None else _described_labels(task.classes),
-            },
-            "history": {
-                "loss_curve_": history.loss_curve_,
-                "validation_scores_": history.validation_scores_,
-                "best_loss_": history.best_loss_ if history.loss_curve_ else None,
-                "best_validation_score_": history.best_validation_score_,
-                "converged_": history.converged_,
-            },
-        }
+        saved.write(path, self.network, self._task, self._history)
 
 
 # ---- fit and predict -------------------------------------------------------------------------------
@@ -164,7 +137,7 @@ def fit(
     X: ArrayLike,
     y: ArrayLike,
     *,
-    hidden_layer_sizes: Any = (100,),
+    hidden_layer_sizes: Any = (256,),
     activation: Any = "relu",
     loss: str | None = None,
     solver: str = "adam",
@@ -193,16 +166,16 @@ def fit(
 ) -> Model:
     """Trains a network on a table.
 
-    The task follows from y as scikit-learn reads it: strings, booleans, integers and whole floats are classes, floats with
-    fractions are values of a regression, a matrix of 0 and 1 is multilabel; a loss for regression makes any numbers a
-    regression.
+    The task follows from y as scikit-learn reads it: strings, booleans, integers and whole floats are classes, floats
+    with fractions are values of a regression, a matrix of 0 and 1 is multilabel; a loss for regression makes a
+    regression of any numbers.
 
     Parameters
     ----------
     X : array-like of shape (n, features)
         Finite numbers.  Standardised columns train best.
     y : array-like of shape (n,) or (n, outputs)
-    hidden_layer_sizes : int or sequence of int, default (100,)
+    hidden_layer_sizes : int or sequence of int, default (256,)
     activation : str or sequence of str, default "relu"
         One name for all hidden layers or a name each; see `Network`.
     loss : str, optional
@@ -214,8 +187,8 @@ def fit(
     batch_size : int or "auto", default "auto"
         Samples per update; "auto" is 200, at most n.
     learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default "constant"
-        Schedule: constant; learning_rate_init / (t + 1)^power_t after t samples; divided by 5 whenever the training stalls;
-        falling along a half cosine to 0 at max_iter.
+        Schedule: constant; learning_rate_init / (t + 1)^power_t after t samples; divided by 5 whenever the training
+        stalls; falling along a half cosine to 0 at max_iter.
     learning_rate_init : float, default 0.001
     power_t : float, default 0.5
     max_iter : int, default 200
@@ -233,8 +206,8 @@ def fit(
     nesterovs_momentum : bool, default True
         Of sgd.
     early_stopping : bool, default False
-        Whether to hold out validation_fraction of the samples, stop when their score improves no more and restore the best
-        parameters.
+        Whether to hold out validation_fraction of the samples, stop when their score improves no more and restore the
+        best parameters.
     validation_fraction : float in (0, 1), default 0.1
     beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
         Of adam and adamw; beta_2 also of rmsprop.
@@ -275,10 +248,11 @@ def fit(
     ['odd', 'even']
     """
     options = Options(
-        solver=solver, alpha=alpha, batch_size=batch_size, learning_rate=learning_rate, learning_rate_init=learning_rate_init,
-        power_t=power_t, max_iter=max_iter, shuffle=shuffle, tol=tol, verbose=verbose, momentum=momentum,
-        nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping, validation_fraction=validation_fraction,
-        beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change,
+        solver=solver, alpha=alpha, batch_size=batch_size, learning_rate=learning_rate,
+        learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle, tol=tol,
+        verbose=verbose, momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
+        validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+        n_iter_no_change=n_iter_no_change,
     ).checked()  # fmt: skip
     if loss is not None:
         check.choice("loss", loss, CLASS_LOSSES + REGRESSION_LOSSES)
@@ -396,75 +370,4 @@ def load(path: Any) -> Model:
     ModelFileError
         If it is not a saved model, or is truncated or altered.
     """
-    arrays, metadata = files.read(path)
-    if metadata.get("format") != FORMAT:
-        raise ModelFileError(path, f"its format is {metadata.get('format')!r}: expected {FORMAT!r}")
-    try:
-        return _from_description(arrays, json.loads(metadata["model"]))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise ModelFileError(path, f"its description is not that of a model ({type(error).__name__}: {error})") from None
-
-
-def _from_description(arrays: dict[str, Array], described: dict[str, Any]) -> Model:
-    sizes = check.sizes("layer_sizes", described["layer_sizes"], 2)
-    dtype = precision("dtype", described["dtype"])
-    expected = {}
-    for layer, (d_in, d_out) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
-        expected[f"W_{layer}"], expected[f"b_{layer}"] = (d_out, d_in), (d_out,)
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != expected:
-        raise ValueError(f"it holds arrays {check.shown(found)}, its layer_sizes are {check.shown(sizes)}")
-    if any(array.dtype != dtype for array in arrays.values()):
-        raise ValueError(f"its arrays are not all {dtype}")
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError("its parameters are not all finite")
-    task = _task(described["task"], sizes[-1])
-    network = Network(sizes, described["activation"], task.loss, dtype, random_state=0)
-    for layer in range(1, len(sizes)):
-        network.weights[layer - 1][...] = arrays[f"W_{layer}"]
-        network.biases[layer - 1][...] = arrays[f"b_{layer}"]
-    return Model(network, task, _history(described["history"]))
-
-
-def _task(described: dict[str, Any], outputs: int) -> Task:
-    kind = check.choice("kind", described["kind"], ("binary", "multiclass", "multilabel", "regression"))
-    losses = REGRESSION_LOSSES if kind == "regression" else CLASS_LOSSES
-    classes = None if kind == "regression" else _labels(described["classes"])
-    task = Task(
-        kind,
-        check.choice("loss", described["loss"], losses),
-        outputs,
-        classes,
-        check.flag("column", described["column"]),
-        np.dtype(str(described["label_dtype"])),
-    )
-    if classes is not None and len(classes) != (2 if kind == "binary" else outputs):
-        raise ValueError(f"it has {len(classes)} classes for {outputs} outputs")
-    return task
-
-
-def _history(described: dict[str, Any]) -> History:
-    scores = described["validation_scores_"]
-    best = described["best_validation_score_"]
-    return History(
-        [float(loss) for loss in described["loss_curve_"]],
-        None if scores is None else [float(score) for score in scores],
-        np.inf if described["best_loss_"] is None else float(described["best_loss_"]),
-        None if best is None else float(best),
-        check.flag("converged_", described["converged_"]),
-    )
-
-
-def _described_labels(classes: Array) -> dict[str, Any]:
-    """Labels as JSON: their dtype and values."""
-    values = classes.astype("U") if classes.dtype.kind == "S" else classes
-    return {"dtype": classes.dtype.str, "values": values.tolist()}
-
-
-def _labels(described: dict[str, Any]) -> Array:
-    dtype = np.dtype(str(described["dtype"]))
-    values = described["values"]
-    plain = isinstance(values, list) and all(isinstance(value, bool | int | float | str) for value in values)
-    if not plain or dtype.kind not in "biufUSO":
-        raise ValueError(f"its classes are {check.shown(described)}")
-    return np.array(values, dtype)
+    return Model(*saved.read(path))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from . import validation as check
 from .exceptions import DivergenceError
-from .kernels import ISA, kernels
+from .kernels import kernels
+from .parameters import aligned_block, initialise, views
 from .trace import Trace
-from .validation import Array, RandomSource
+from .validation import Array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 ACTIVATIONS = (
     "identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu",
@@ -20,9 +23,6 @@ ACTIVATION_ALIASES = {"logistic": "sigmoid"}
 LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error", "absolute_error", "huber", "poisson")
 SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
 DTYPES = ("float32", "float64")
-
-CACHE_LINE = 64
-MAX_PARAMETERS = 2**40  # far beyond any memory; keeps sizes in bytes within 64 bits
 
 
 class Network:
@@ -40,8 +40,8 @@ class Network:
         leaky_relu (slope 0.01), elu, selu, softplus, silu, gelu (by the normal distribution function).
     loss : str, default "cross_entropy"
         With its output function: cross_entropy (softmax), binary_cross_entropy (sigmoid, summed over the outputs),
-        squared_error (none, half the squared error), absolute_error (none), huber (none, threshold 1), poisson (exp, half
-        the deviance).  A sample's loss is summed over the outputs.
+        squared_error (none, half the squared error), absolute_error (none), huber (none, threshold 1), poisson (exp,
+        half the deviance).  A sample's loss is summed over the outputs.
     dtype : {"float32", "float64"}, default "float64"
         Precision of the parameters and of all arithmetic.
     random_state : int, RandomState, Generator or None
@@ -90,28 +90,22 @@ class Network:
         self.activation = check.per_layer("activation", activation, hidden, ACTIVATIONS, ACTIVATION_ALIASES)
         self.loss_name = check.choice("loss", loss, LOSSES)
         self.dtype = precision("dtype", dtype)
-        self.parameters = _aligned_block(self.layer_sizes, self.dtype)
-        self.weights, self.biases = _views(self.parameters, self.layer_sizes)
+        self.parameters = aligned_block(self.layer_sizes, self.dtype)
+        self.weights, self.biases = views(self.parameters, self.layer_sizes)
         self._build_engine()
-        self._initialise(check.random_source("random_state", random_state))
+        initialise(self.weights, self.biases, self.activation, check.random_source("random_state", random_state))
 
     def _build_engine(self) -> None:
         self._kernels = kernels(self.dtype)
         codes = self._kernels.codes()
         activations = [codes["activation"][name] for name in self.activation]
         self._solver_codes = codes["solver"]
-        self._engine = self._kernels.Engine(self.layer_sizes, activations, codes["loss"][self.loss_name], self.parameters)
+        self._engine = self._kernels.Engine(
+            self.layer_sizes, activations, codes["loss"][self.loss_name], self.parameters
+        )
         self._predict_one = self._engine.predict_one
         self._step_one = self._engine.step_one
         self._settings: tuple[Any, ...] | None = None
-
-    def _initialise(self, random: RandomSource) -> None:
-        names = (*self.activation, self.activation[-1] if self.activation else "relu")
-        for W, b, name in zip(self.weights, self.biases, names, strict=True):
-            d_out, d_in = W.shape
-            bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / (d_in + d_out))
-            W[...] = random.uniform(-bound, bound, (d_in, d_out)).T
-            b[...] = random.uniform(-bound, bound, d_out)
 
     def __repr__(self) -> str:
         return (
@@ -140,7 +134,9 @@ class Network:
             If x has another shape or holds NaN or infinity.
         """
         out = self._predict_one(x)
-        return self._predict_one(self._sample(x)) if out is None else out
+        if out is None:  # not as the kernels take it: convert, or say why not
+            out = self._predict_one(self._sample(x))
+        return out  # type: ignore[return-value]
 
     def forward(self, X: ArrayLike) -> Array:
         """The outputs for many samples, or for one.
@@ -172,8 +168,8 @@ class Network:
         ----------
         X : array-like of shape (n, d_0) or (d_0,)
         y : array-like
-            Under cross_entropy class indices (n,) or rows (n, C) that sum to one; under the other losses rows (n, C), or (n,)
-            with one output.  For a single sample without the first axis.
+            Under cross_entropy class indices (n,) or rows (n, C) that sum to one; under the other losses rows (n, C),
+            or (n,) with one output.  For a single sample without the first axis.
         sample_weight : array-like of shape (n,), optional
         """
         return self._engine.loss(*self._batch(X, y, sample_weight), 0.0)
@@ -201,7 +197,7 @@ class Network:
         gradient = np.empty_like(self.parameters)
         alpha = check.number("alpha", alpha, 0)
         loss = self._engine.loss_and_gradient(*self._batch(X, y, sample_weight), alpha, gradient)
-        dW, db = _views(gradient, self.layer_sizes)
+        dW, db = views(gradient, self.layer_sizes)
         return loss, list(dW), list(db)
 
     def trace(self, x: ArrayLike, y: ArrayLike, learning_rate: float = 0.01) -> Trace:
@@ -232,7 +228,7 @@ class Network:
             o=o,
             z=z,
             delta=delta,
-            gradients=_views(gradient, self.layer_sizes),
+            gradients=views(gradient, self.layer_sizes),
             weights=self.weights,
             biases=self.biases,
             learning_rate=check.number("learning_rate", learning_rate, 0),
@@ -301,7 +297,9 @@ class Network:
         if loss is None:
             loss = self._engine.step(*self._batch(x, y, sample_weight))
         if loss - loss != 0:
-            raise DivergenceError(f"the loss is {loss} before this step: nothing was updated; try a smaller learning_rate")
+            raise DivergenceError(
+                f"the loss is {loss} before this step: nothing was updated; try a smaller learning_rate"
+            )
         return loss
 
     def fit(
@@ -359,12 +357,13 @@ class Network:
         random = check.random_source("random_state", random_state) if check.flag("shuffle", shuffle) else None
         self._set_solver(solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
         self._engine.reset_solver()
-        order = np.arange(len(X), dtype=np.intp) if random is not None else None
+        order = np.arange(len(X), dtype=np.intp)
         losses = np.empty(epochs)
         for epoch in range(epochs):
             if random is not None:
                 random.shuffle(order)
-            losses[epoch] = self._epoch(X, y, sample_weight, order, batch_size, epoch + 1)
+            shuffled = order if random is not None else None
+            losses[epoch] = self._epoch(X, y, sample_weight, shuffled, batch_size, epoch + 1)
         return losses
 
     def _epoch(
@@ -419,8 +418,15 @@ class Network:
     # ---- copies ------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: getattr(self, name) for name in ("layer_sizes", "activation", "loss_name", "dtype", "parameters")}
-        return {**state, "settings": self._settings, "updates": self._engine.updates, "solver_state": self._engine.solver_state}
+        state = {
+            name: getattr(self, name) for name in ("layer_sizes", "activation", "loss_name", "dtype", "parameters")
+        }
+        return {
+            **state,
+            "settings": self._settings,
+            "updates": self._engine.updates,
+            "solver_state": self._engine.solver_state,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(  # type: ignore[misc]
@@ -430,40 +436,16 @@ class Network:
         if state["settings"] is not None:
             self._set_solver(*state["settings"])
             self._engine.updates = state["updates"]
-            if state["solver_state"] is not None:
+            if self._engine.solver_state is not None:
                 self._engine.solver_state[:] = state["solver_state"]
 
 
 def precision(name: str, dtype: Any) -> np.dtype[Any]:
     """float32 or float64 as a dtype in native byte order."""
     try:
-        result = np.dtype(dtype)
+        result: np.dtype[Any] | None = np.dtype(dtype)
     except TypeError:
         result = None
     if dtype is None or result is None or result.name not in DTYPES or not result.isnative:
         raise ValueError(f"{name}={check.shown(dtype)}: expected one of {', '.join(DTYPES)}")
     return result
-
-
-def _aligned_block(layer_sizes: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Room for every parameter, from the start of a cache line."""
-    size = sum(d_out * (d_in + 1) for d_in, d_out in zip(layer_sizes, layer_sizes[1:], strict=False))
-    try:
-        if size > MAX_PARAMETERS:
-            raise MemoryError
-        memory = np.zeros(size * dtype.itemsize + CACHE_LINE, np.uint8)
-    except MemoryError:
-        raise MemoryError(f"layer_sizes={layer_sizes}: {size:,} parameters do not fit into memory") from None
-    start = -memory.__array_interface__["data"][0] % CACHE_LINE
-    return memory[start : start + size * dtype.itemsize].view(dtype)
-
-
-def _views(block: Array, layer_sizes: tuple[int, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """W_1, ..., W_L and b_1, ..., b_L inside a block of parameters."""
-    weights, biases, start = [], [], 0
-    for d_in, d_out in zip(layer_sizes, layer_sizes[1:], strict=False):
-        end = start + d_out * d_in
-        weights.append(block[start:end].reshape(d_out, d_in))
-        biases.append(block[end : end + d_out])
-        start = end + d_out
-    return tuple(weights), tuple(biases)

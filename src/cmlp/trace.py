@@ -95,22 +95,18 @@ class Trace(Mapping[str, Any]):
 
     __repr__ = __str__
 
-    def _layer(self, l: int) -> str:  # noqa: E741, the formulas' name
+    def _layer(self, l: int) -> str:
         d_out, d_in = self[f"W_{l}"].shape
         title = f"Layer {l}: {d_in} -> {d_out}, {self._s[l - 1]}"
-        return "\n".join(
-            [
-                title,
-                "-" * len(title),
-                self._units(l),
-                f"grad_W_{l} = delta_{l} o_{l - 1}^T",
-                _matrix(self[f"grad_W_{l}"]),
-                f"new_W_{l} = W_{l} - eta grad_W_{l}",
-                _matrix(self[f"new_W_{l}"]),
-            ]
-        )
+        matrices = {
+            f"W_{l}": f"W_{l}",
+            f"grad_W_{l}": f"grad_W_{l} = delta_{l} o_{l - 1}^T",
+            f"new_W_{l}": f"new_W_{l} = W_{l} - eta grad_W_{l}",
+        }
+        tables = [f"{heading}\n{_matrix(self[name])}" for name, heading in matrices.items()]
+        return "\n".join([title, "-" * len(title), self._units(l), *tables])
 
-    def _units(self, l: int) -> str:  # noqa: E741
+    def _units(self, l: int) -> str:
         names = [f"{name}_{l}" for name in ("z", "o", "delta", "grad_b", "b", "new_b")]
         columns = [self[name] for name in names]
         lines = ["unit " + "".join(f"{name:>14}" for name in names)]

@@ -89,8 +89,8 @@ class History:
 class LearningRate:
     """eta by epoch, as scikit-learn defines the first three schedules.
 
-    constant: eta_0.  invscaling: eta_0 / (t + 1)^power_t after t samples.  adaptive: a fifth of what it was each time that
-    training stalls.  cosine: eta_0 (1 + cos(pi e / max_iter)) / 2 in epoch e = 0, 1, ...
+    constant: eta_0.  invscaling: eta_0 / (t + 1)^power_t after t samples.  adaptive: a fifth of what it was each time
+    that training stalls.  cosine: eta_0 (1 + cos(pi e / max_iter)) / 2 in epoch e = 0, 1, ...
     """
 
     def __init__(self, options: Options):
@@ -196,7 +196,9 @@ def train(
                         break
                     watch.stalled = 0
         except KeyboardInterrupt:
-            warnings.warn("training interrupted: the model has the parameters of the last finished update", stacklevel=3)
+            warnings.warn(
+                "training interrupted: the model has the parameters of the last finished update", stacklevel=3
+            )
     watch.restore_best()
     return watch.history
 
@@ -230,7 +232,7 @@ def hold_out(n: int, fraction: float, classes: Array | None, random: RandomSourc
 
 
 class Progress:
-    """Epochs as they end: a tqdm bar on a terminal where tqdm is installed, else a line each; nothing unless verbose."""
+    """Epochs as they end: a tqdm bar on a terminal where tqdm is installed, else a line each; only if verbose."""
 
     def __init__(self, options: Options):
         self.verbose = bool(options.verbose)

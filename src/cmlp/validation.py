@@ -8,13 +8,17 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-RandomSource = np.random.RandomState | np.random.Generator
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .kernels.interface import Kernels
+
+Array: TypeAlias = "NDArray[Any]"
+RandomSource: TypeAlias = "np.random.RandomState | np.random.Generator"
 
 SUMS_TO_ONE = 1e-3  # how far a row of target probabilities may be off
 
@@ -42,7 +46,13 @@ def whole(name: str, value: Any, low: int) -> int:
 
 
 def number(
-    name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, open_low: bool = False, open_high: bool = False
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
 ) -> float:
     """A finite number in an interval."""
     low_text = f"{'above' if open_low else 'at least'} {low:g}"
@@ -149,7 +159,7 @@ def _from_objects(name: str, array: Array) -> Array:
     return array.astype(np.float64)
 
 
-def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Any) -> Array:
+def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Kernels) -> Array:
     """C-contiguous, aligned, finite, in the network's precision; the array itself where it already is."""
     with np.errstate(over="ignore"):
         result = np.require(array, dtype, ["C", "A"])
@@ -163,18 +173,20 @@ def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Any) ->
     return result
 
 
-def samples(name: str, value: Any, features: int | None, dtype: np.dtype[Any], kernels: Any) -> Array:
+def samples(name: str, value: Any, features: int | None, dtype: np.dtype[Any], kernels: Kernels) -> Array:
     """Rows of samples, (n, features)."""
     array = numeric_array(name, value)
     expected = f"(n, {features})" if features is not None else "(n, features)"
     if array.ndim != 2 or (features is not None and array.shape[1] != features):
         raise ValueError(f"{name} has shape {array.shape}: expected {expected}")
     if 0 in array.shape:
-        raise ValueError(f"{name} has shape {array.shape}: expected {expected} with at least one sample and one feature")
+        raise ValueError(
+            f"{name} has shape {array.shape}: expected {expected} with at least one sample and one feature"
+        )
     return in_precision(name, array, dtype, kernels)
 
 
-def weights(name: str, value: Any, n: int, dtype: np.dtype[Any], kernels: Any) -> Array | None:
+def weights(name: str, value: Any, n: int, dtype: np.dtype[Any], kernels: Kernels) -> Array | None:
     """Sample weights, (n,), none negative and not all zero."""
     if value is None:
         return None
@@ -193,7 +205,7 @@ def weights(name: str, value: Any, n: int, dtype: np.dtype[Any], kernels: Any) -
 # ---- targets ---------------------------------------------------------------------------------------
 
 
-def targets(name: str, value: Any, n: int, C: int, loss: str, dtype: np.dtype[Any], kernels: Any) -> Array:
+def targets(name: str, value: Any, n: int, C: int, loss: str, dtype: np.dtype[Any], kernels: Kernels) -> Array:
     """What a loss is measured against: class indices (n,) as intp under cross_entropy, else rows (n, C)."""
     array = numeric_array(name, value)
     if loss == "cross_entropy" and array.ndim == 1:

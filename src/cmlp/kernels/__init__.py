@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from . import _cpu
+
+if TYPE_CHECKING:
+    from .interface import Kernels
 
 ORDER = ("baseline", "neon", "avx2", "avx512")  # slowest first
 PRECISIONS = {"float32": "f32", "float64": "f64"}
@@ -58,14 +60,14 @@ def _choose(wanted: str | None) -> tuple[str, str]:
 ISA, REASON = _choose(os.environ.get(VARIABLE))
 
 
-def kernels(dtype: Any, isa: str = ISA) -> ModuleType:
+def kernels(dtype: Any, isa: str = ISA) -> Kernels:
     """The module with the kernels for a precision, of any instruction set that can run here."""
     if isa not in available():
         raise ValueError(f"isa={isa!r}: expected one of {', '.join(available())}")
     name = np.dtype(dtype).name
     if name not in PRECISIONS:
         raise TypeError(f"dtype={name!r}: expected one of {', '.join(PRECISIONS)}")
-    return importlib.import_module(f"{__name__}._{isa}_{PRECISIONS[name]}")
+    return cast("Kernels", importlib.import_module(f"{__name__}._{isa}_{PRECISIONS[name]}"))
 
 
 def show_config() -> None:

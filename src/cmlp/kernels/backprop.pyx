@@ -4,7 +4,7 @@
 # is the input:  z_l = W_l o_{l-1} + b_l,  o_l = s_l(z_l),  delta_l = (W_{l+1}^T delta_{l+1}) * s_l'(z_l),
 # dW_l = delta_l o_{l-1}^T,  db_l = delta_l.  A batch is the same with a column per sample.
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 cdef struct network_t:
     Py_ssize_t L
@@ -51,7 +51,8 @@ cdef real forward_loss(const network_t *net, const real *theta, const sample_t *
     forward_hidden(net, theta, at)
     return loss_one(net.loss, net.d[net.L], at.z[net.L], at.y, scale, <real *>at.o[net.L], at.delta[net.L])
 
-cdef void backward_gradient(const network_t *net, const real *theta, const sample_t *at, real *gradient_out) noexcept nogil:
+cdef void backward_gradient(const network_t *net, const real *theta, const sample_t *at,
+                            real *gradient_out) noexcept nogil:
     """The deltas below delta_L and every gradient."""
     cdef Py_ssize_t l
     for l in range(net.L, 0, -1):
@@ -66,7 +67,8 @@ cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, re
     cdef Py_ssize_t l
     for l in range(net.L, 0, -1):
         if l > 1:
-            matvec_t_rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, keep, at.delta[l - 1])
+            matvec_t_rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, keep,
+                           at.delta[l - 1])
             activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
         else:
             rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, keep)
@@ -75,7 +77,8 @@ cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, re
 
 # ---- a batch of n samples, ld = padded(n) -------------------------------------------------------
 
-cdef void forward_hidden_batch(const network_t *net, const real *theta, const batch_t *at, Py_ssize_t ld) noexcept nogil:
+cdef void forward_hidden_batch(const network_t *net, const real *theta, const batch_t *at,
+                               Py_ssize_t ld) noexcept nogil:
     cdef Py_ssize_t l
     for l in range(1, net.L + 1):
         matmul(net.d[l], ld, net.d[l - 1], theta + net.W[l], net.d[l - 1], 1, at.O[l - 1], ld,

@@ -1,6 +1,6 @@
 # The one class that Python sees: it checks shapes, releases the GIL and calls the kernels.
-cimport cython
 cimport numpy as cnp
+from libc.stdlib cimport free
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
@@ -17,10 +17,9 @@ include "solvers.pyx"
 include "backprop.pyx"
 include "workspace.pyx"
 include "training.pyx"
+include "arrays.pyx"
 
 cnp.import_array()
-
-cdef int REAL_TYPE = cnp.NPY_DOUBLE if CMLP_DOUBLE else cnp.NPY_FLOAT
 
 cdef enum:
     STACK_BYTES = 8192          # a sample's workspace up to this size lives on the stack
@@ -30,38 +29,6 @@ cdef enum:
 def codes():
     """The numbers by which the kernels know activations, losses and solvers."""
     return {"activation": ACTIVATION_CODES, "loss": LOSS_CODES, "solver": SOLVER_CODES}
-
-
-def first_not_finite(a):
-    """The flat position of the first NaN or infinity of a C-contiguous array of this precision, or -1."""
-    cdef Py_ssize_t i, n
-    cdef const real *data
-    if not is_real_array(a, cnp.PyArray_NDIM(a)):
-        raise TypeError("expected a C-contiguous array of this precision")
-    n = cnp.PyArray_SIZE(a)
-    data = <const real *>cnp.PyArray_DATA(<cnp.ndarray>a)
-    with nogil:
-        if all_finite(n, data):
-            i = -1
-        else:
-            i = 0
-            while is_finite(data[i]):
-                i += 1
-    return i
-
-
-cdef inline bint is_real_array(object a, int ndim):
-    return (cnp.PyArray_Check(a) and cnp.PyArray_NDIM(<cnp.ndarray>a) == ndim
-            and cnp.PyArray_TYPE(<cnp.ndarray>a) == REAL_TYPE and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
-
-cdef real *reals(object a, Py_ssize_t rows, Py_ssize_t columns) except NULL:
-    """The data of a C-contiguous rows x columns array (columns 0: of `rows` numbers) of this precision."""
-    cdef int ndim = 2 if columns else 1
-    if not is_real_array(a, ndim):
-        raise TypeError(f"expected a C-contiguous {ndim}-D array of {8 if CMLP_DOUBLE else 4}-byte floats, got {a!r:.80}")
-    if cnp.PyArray_DIM(a, 0) != rows or (columns and cnp.PyArray_DIM(a, 1) != columns):
-        raise ValueError(f"expected shape {(rows, columns)[:ndim]}, got {a.shape}")
-    return <real *>cnp.PyArray_DATA(<cnp.ndarray>a)
 
 
 cdef class Engine:
@@ -413,21 +380,3 @@ cdef void *checked(void *memory) except NULL with gil:
     if memory == NULL:
         raise MemoryError("no memory for the network's workspace")
     return memory
-
-
-cdef object copied(const real *data, cnp.npy_intp n):
-    out = cnp.PyArray_SimpleNew(1, &n, REAL_TYPE)
-    memcpy(cnp.PyArray_DATA(out), data, n * sizeof(real))
-    return out
-
-
-cdef const intptr_t *index_data(index, Py_ssize_t n) except NULL:
-    if not (cnp.PyArray_Check(index) and cnp.PyArray_TYPE(index) == cnp.NPY_INTP
-            and cnp.PyArray_NDIM(index) == 1 and cnp.PyArray_ISCARRAY_RO(index)):
-        raise TypeError("index must be a C-contiguous 1-D array of intp")
-    cdef const intptr_t *data = <const intptr_t *>cnp.PyArray_DATA(<cnp.ndarray>index)
-    cdef Py_ssize_t i
-    for i in range(cnp.PyArray_DIM(index, 0)):
-        if not 0 <= data[i] < n:
-            raise IndexError(f"index[{i}] is {data[i]}, out of range for {n} rows")
-    return data

@@ -93,7 +93,8 @@ cdef inline real softmax_one(Py_ssize_t C, real *z, real *o_out, real *largest_o
         vec_store(o_out + i, vec_load(o_out + i) / e)
     return vec_sum(total)
 
-cdef real cross_entropy_one(Py_ssize_t C, real *z, const real *y, real scale, real *o_out, real *delta_out) noexcept nogil:
+cdef real cross_entropy_one(Py_ssize_t C, real *z, const real *y, real scale,
+                            real *o_out, real *delta_out) noexcept nogil:
     """-sum_k y_k ln o_k = ln(sum_k exp(z_k)) - sum_k y_k z_k, as sum_k y_k = 1; delta = o - y."""
     cdef Py_ssize_t i
     cdef real largest
@@ -105,7 +106,8 @@ cdef real cross_entropy_one(Py_ssize_t C, real *z, const real *y, real scale, re
         vec_store(delta_out + i, (vec_load(o_out + i) - yv) * vec_set(scale))
     return scale * (vec_sum(vec_log(vec_set(total))) / VL - vec_sum(dot))
 
-cdef real loss_one(int kind, Py_ssize_t C, real *z, const real *y, real scale, real *o_out, real *delta_out) noexcept nogil:
+cdef real loss_one(int kind, Py_ssize_t C, real *z, const real *y, real scale,
+                   real *o_out, real *delta_out) noexcept nogil:
     """Fills o and the scaled delta_L; returns scale * loss."""
     cdef Py_ssize_t i
     cdef vec o, delta, total = vec_set(0)

@@ -7,6 +7,9 @@
 # All three products are then one: C = A B, where A is read one number at a time, with any strides, and
 # B and C by vectors along their rows.  A block of C of TILE_ROWS x TILE_VECS vectors stays in registers.
 
+from libc.stdint cimport intptr_t
+
+
 cdef inline void tile(int vecs, Py_ssize_t rows, Py_ssize_t lanes, Py_ssize_t K,
                       const real *A, Py_ssize_t a_row, Py_ssize_t a_col, const real *B, Py_ssize_t ldb,
                       const real *bias, bint accumulate, real *C, Py_ssize_t ldc) noexcept nogil:
@@ -35,7 +38,8 @@ cdef inline void tile(int vecs, Py_ssize_t rows, Py_ssize_t lanes, Py_ssize_t K,
                 store_part(C + r * ldc + v * VL, total[r][v], lanes - v * VL)
 
 cdef void matmul(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const real *A, Py_ssize_t a_row, Py_ssize_t a_col,
-                 const real *B, Py_ssize_t ldb, const real *bias, bint accumulate, real *C, Py_ssize_t ldc) noexcept nogil:
+                 const real *B, Py_ssize_t ldb, const real *bias, bint accumulate,
+                 real *C, Py_ssize_t ldc) noexcept nogil:
     """C = A B + bias 1^T (+ C).  A[i, k] is A[i a_row + k a_col]; B is K x N in rows of whole vectors, ldb apart."""
     cdef Py_ssize_t i, j, rows, lanes
     for j from 0 <= j < N by TILE_VECS * VL:
@@ -50,7 +54,8 @@ cdef void matmul(Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, const real *A, Py_ssi
                      bias + i if bias != NULL else NULL, accumulate, C + i * ldc + j, ldc)
 
 
-cdef void row_sums(Py_ssize_t rows, Py_ssize_t n, const real *A, Py_ssize_t ld, bint accumulate, real *sums) noexcept nogil:
+cdef void row_sums(Py_ssize_t rows, Py_ssize_t n, const real *A, Py_ssize_t ld, bint accumulate,
+                   real *sums) noexcept nogil:
     """sums_i = sum of A[i, :n] (+ sums_i); the padding of A is 0."""
     cdef Py_ssize_t i, j
     cdef vec total
@@ -92,7 +97,8 @@ cdef void transpose(Py_ssize_t n, Py_ssize_t d, const real *A, Py_ssize_t lda, c
             transpose_block(rows, min(d - j, <Py_ssize_t>VL), source, j, T + j * ldt + i, ldt, ldt - i)
 
 
-cdef void gather_rows(Py_ssize_t n, Py_ssize_t d, const real *A, const intptr_t *index, real *rows_out, Py_ssize_t ld) noexcept nogil:
+cdef void gather_rows(Py_ssize_t n, Py_ssize_t d, const real *A, const intptr_t *index,
+                      real *rows_out, Py_ssize_t ld) noexcept nogil:
     """rows_out[i] = A[index[i]] in rows `ld` >= padded(d) apart, zeros in the padding."""
     cdef Py_ssize_t i, j
     cdef const real *row

@@ -24,7 +24,8 @@ cdef inline void dot_8_rows(const real *W, Py_ssize_t rows, Py_ssize_t d_in, con
         for r in range(8):
             total[r] = total[r] + vec_load_n(row[r] + i, d_in - i) * xv
 
-cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b, const real *x, real *z_out) noexcept nogil:
+cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b, const real *x,
+                 real *z_out) noexcept nogil:
     """z = W x + b; z has room for whole vectors, its padding is left finite."""
     cdef vec total[ROW_BLOCK]
     cdef Py_ssize_t j, r, left

@@ -107,7 +107,8 @@ def matrix_product(A, B, bias=None, C=None, bint transposed=False):
     cdef Py_ssize_t K = A.shape[0] if transposed else A.shape[1]
     wide = widened(B)
     out = new((M, B.shape[1])) if C is None else C.copy()
-    matmul(M, B.shape[1], K, at(A), 1 if transposed else A.shape[1], A.shape[1] if transposed else 1, at(wide), wide.shape[1],
+    cdef Py_ssize_t row = 1 if transposed else A.shape[1], column = A.shape[1] if transposed else 1
+    matmul(M, B.shape[1], K, at(A), row, column, at(wide), wide.shape[1],
            at(bias) if bias is not None else NULL, C is not None, at(out), B.shape[1])
     return out
 
@@ -116,7 +117,8 @@ def transposed(A, index=None, bint pad=False):
     """A[index]^T, its rows zero-padded to whole vectors with `pad`."""
     cdef Py_ssize_t n = A.shape[0] if index is None else index.shape[0]
     T = np.full((A.shape[1], padded(n) if pad else n), np.nan, dtype=A.dtype)
-    transpose(n, A.shape[1], at(A), A.shape[1], index_data(index, A.shape[0]) if index is not None else NULL, at(T), T.shape[1])
+    cdef const intptr_t *order = index_data(index, A.shape[0]) if index is not None else NULL
+    transpose(n, A.shape[1], at(A), A.shape[1], order, at(T), T.shape[1])
     return T
 
 
@@ -153,7 +155,8 @@ def loss_of_batch(str name, Z, Y, scale):
 
 
 def updated_parameters(str name, p, g, state, long long t, double learning_rate, double momentum=0, bint nesterov=False,
-                       double decay=0, double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8, bint epsilon_outside=False):
+                       double decay=0, double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8,
+                       bint epsilon_outside=False):
     """p after update number t; `state`, of shape (2, len(p)), changes in place."""
     cdef solver_t solver = solver_t(SOLVER_CODES[name], learning_rate, momentum, 0, beta_1, beta_2, epsilon, nesterov,
                                     epsilon_outside, t)

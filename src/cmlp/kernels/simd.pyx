@@ -1,6 +1,5 @@
 # The names of simd.h, as Cython sees them.  `real` and `vec` are C types that the build fixes:
 # Cython only needs to know that they are floating-point.
-from libc.stdint cimport intptr_t
 
 cdef extern from "simd.h":
     ctypedef double real "real_t"

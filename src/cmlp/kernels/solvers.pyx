@@ -60,7 +60,8 @@ cdef inline vec rmsprop(const constants_t *c, vec p, vec g, vec *m, vec *v) noex
     return p - vec_set(c.eta) * m[0]
 
 
-cdef inline vec update_vec(const solver_t *solver, const constants_t *c, vec decay, vec p, vec g, vec *m, vec *v) noexcept nogil:
+cdef inline vec update_vec(const solver_t *solver, const constants_t *c, vec decay, vec p, vec g,
+                           vec *m, vec *v) noexcept nogil:
     if solver.kind == ADAMW:
         return adam(c, p - vec_set(c.eta) * decay * p, g, m, v)
     g = g + decay * p
@@ -71,7 +72,8 @@ cdef inline vec update_vec(const solver_t *solver, const constants_t *c, vec dec
     return sgd(c, solver.nesterov, p, g, m)
 
 
-cdef void solver_update(const solver_t *solver, Py_ssize_t n, real decay, const real *g, real *p, real *m, real *v) noexcept nogil:
+cdef void solver_update(const solver_t *solver, Py_ssize_t n, real decay, const real *g,
+                        real *p, real *m, real *v) noexcept nogil:
     """One update of p[:n]."""
     cdef constants_t c = constants_of(solver)
     cdef vec pv, mv, vv

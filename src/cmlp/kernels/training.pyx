@@ -1,5 +1,8 @@
 # From samples to updates: a batch of any size gathered, its gradient, an epoch of updates.
 
+from libc.string cimport memset
+
+
 cdef struct samples_t:      # n samples as the caller holds them, never copied whole
     const real *X           # n x d_0
     const intptr_t *labels  # n class indices, or NULL and
@@ -184,7 +187,8 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
     return total / n
 
 
-cdef int predict(const network_t *net, const real *theta, const real *X, Py_ssize_t n, batch_t *at, real *out) except -1 nogil:
+cdef int predict(const network_t *net, const real *theta, const real *X, Py_ssize_t n, batch_t *at,
+                 real *out) except -1 nogil:
     """out (n x C) = o_L of every row of X."""
     cdef Py_ssize_t start, m, ld, C = net.d[net.L]
     cdef double work = 0

@@ -1,6 +1,6 @@
 # Memory for a sample and for a batch: one allocation each, cut into runs of whole cache lines.
 from libc.stdint cimport uintptr_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc
 
 cdef enum:
     CACHE_LINE = 64
@@ -47,7 +47,8 @@ cdef size_t lay_out_sample(const network_t *net, sample_t *at, void *base) noexc
     return arena.used
 
 
-cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity, bint training, void *base) noexcept nogil:
+cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity, bint training,
+                          void *base) noexcept nogil:
     """The same for a batch; without `training`, two runs take turns as O and there are no deltas."""
     cdef arena_t arena = arena_t(<uintptr_t>base, 0)
     cdef Py_ssize_t l, d = widest(net)

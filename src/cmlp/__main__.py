@@ -1,0 +1,41 @@
+"""python -m cmlp demo | trace | config."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import Network, show_config
+
+
+def trace() -> None:
+    """The hand calculation for System A of docs/derivation.md: 4 inputs, ReLU, sigmoid, softmax."""
+    net = Network((4, 8, 8, 3), activation=("relu", "sigmoid"), dtype="float64", random_state=0)
+    print(net.trace([0.5, -1.0, 0.25, 1.5], 1, learning_rate=0.1))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m cmlp", description="A compiled multilayer perceptron.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="train System A's network on scikit-learn's digits, one sample at a time")
+    demo.add_argument("--epochs", type=int, default=40, help="epochs of training (default %(default)s)")
+    demo.add_argument(
+        "--seed", type=int, default=0, help="of the split, the weights and the shuffles (default %(default)s)"
+    )
+    demo.add_argument(
+        "--output", default="cmlp-demo", help="folder for the model and the picture (default %(default)s)"
+    )
+    commands.add_parser("trace", help="print every quantity of one sample's forward and backward pass")
+    commands.add_parser("config", help="print which kernels run here, and why")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "demo":
+        from .demo import run
+
+        run(chosen.epochs, chosen.seed, chosen.output)
+    elif chosen.command == "trace":
+        trace()
+    else:
+        show_config()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+# NumPy arrays as Python passes them: their data, once type, layout and shape are what the kernels take.
+cdef int REAL_TYPE = cnp.NPY_DOUBLE if CMLP_DOUBLE else cnp.NPY_FLOAT
+
+
+def first_not_finite(a):
+    """The flat position of the first NaN or infinity of a C-contiguous array of this precision, or -1."""
+    cdef Py_ssize_t i, n
+    cdef const real *data
+    if not is_real_array(a, cnp.PyArray_NDIM(a)):
+        raise TypeError("expected a C-contiguous array of this precision")
+    n = cnp.PyArray_SIZE(a)
+    data = <const real *>cnp.PyArray_DATA(<cnp.ndarray>a)
+    with nogil:
+        if all_finite(n, data):
+            i = -1
+        else:
+            i = 0
+            while is_finite(data[i]):
+                i += 1
+    return i
+
+
+cdef inline bint is_real_array(object a, int ndim):
+    return (cnp.PyArray_Check(a) and cnp.PyArray_NDIM(<cnp.ndarray>a) == ndim
+            and cnp.PyArray_TYPE(<cnp.ndarray>a) == REAL_TYPE and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
+
+cdef real *reals(object a, Py_ssize_t rows, Py_ssize_t columns) except NULL:
+    """The data of a C-contiguous rows x columns array (columns 0: of `rows` numbers) of this precision."""
+    cdef int ndim = 2 if columns else 1
+    if not is_real_array(a, ndim):
+        raise TypeError(f"expected a C-contiguous {ndim}-D array of {sizeof(real)}-byte floats, got {type(a).__name__}")
+    if cnp.PyArray_DIM(a, 0) != rows or (columns and cnp.PyArray_DIM(a, 1) != columns):
+        raise ValueError(f"expected shape {(rows, columns)[:ndim]}, got {a.shape}")
+    return <real *>cnp.PyArray_DATA(<cnp.ndarray>a)
+
+
+cdef object copied(const real *data, cnp.npy_intp n):
+    out = cnp.PyArray_SimpleNew(1, &n, REAL_TYPE)
+    memcpy(cnp.PyArray_DATA(out), data, n * sizeof(real))
+    return out
+
+
+cdef const intptr_t *index_data(index, Py_ssize_t n) except NULL:
+    if not (cnp.PyArray_Check(index) and cnp.PyArray_TYPE(index) == cnp.NPY_INTP
+            and cnp.PyArray_NDIM(index) == 1 and cnp.PyArray_ISCARRAY_RO(index)):
+        raise TypeError("index must be a C-contiguous 1-D array of intp")
+    cdef const intptr_t *data = <const intptr_t *>cnp.PyArray_DATA(<cnp.ndarray>index)
+    cdef Py_ssize_t i
+    for i in range(cnp.PyArray_DIM(index, 0)):
+        if not 0 <= data[i] < n:
+            raise IndexError(f"index[{i}] is {data[i]}, out of range for {n} rows")
+    return data

@@ -1,0 +1,54 @@
+"""What every compiled module of kernels offers to the Python layer, for type checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class Engine(Protocol):
+    """A network over a block of parameters; engine.pyx documents each method."""
+
+    updates: int
+    parameters: Array
+    solver_state: Array | None
+
+    def predict_one(self, x: Any) -> Array | None: ...
+    def predict(self, X: Array) -> Array: ...
+    def loss(self, X: Array, y: Array, weights: Array | None, alpha: float) -> float: ...
+    def loss_and_gradient(
+        self, X: Array, y: Array, weights: Array | None, alpha: float, gradient_out: Array
+    ) -> float: ...
+    def set_solver(
+        self,
+        kind: int,
+        learning_rate: float,
+        momentum: float = 0,
+        nesterov: bool = False,
+        alpha: float = 0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        epsilon_outside: bool = False,
+    ) -> None: ...
+    def reset_solver(self) -> None: ...
+    def step_one(self, x: Any, y: Any) -> float | None: ...
+    def step(self, X: Array, y: Array, weights: Array | None) -> float: ...
+    def epoch(self, X: Array, y: Array, weights: Array | None, index: Array | None, batch_size: int) -> float: ...
+    def trace(self, x: Array, y: Array) -> tuple[float, list[Array], list[Array], list[Array], Array]: ...
+
+
+class Kernels(Protocol):
+    """A module: one instruction set in one precision."""
+
+    def Engine(
+        self, layer_sizes: Sequence[int], activations: Sequence[int], loss: int, parameters: Array
+    ) -> Engine: ...
+    def codes(self) -> dict[str, dict[str, int]]: ...
+    def first_not_finite(self, a: Array) -> int: ...
+    def vector_lanes(self) -> int: ...

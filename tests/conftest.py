@@ -1,0 +1,37 @@
+"""Fixtures that many tests share: every build of the kernels that this CPU runs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from cmlp.kernels import available, kernels
+
+
+class Build(NamedTuple):
+    """An instruction set and a precision."""
+
+    isa: str
+    dtype: str
+
+
+BUILDS = [Build(isa, dtype) for isa in available() for dtype in ("float32", "float64")]
+
+
+@pytest.fixture(scope="session", params=BUILDS, ids="-".join)
+def build(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def module(build):
+    """The kernels of one build."""
+    return kernels(build.dtype, build.isa)
+
+
+@pytest.fixture(scope="session")
+def dtype(build):
+    """The precision of the build at hand."""
+    return np.dtype(build.dtype)

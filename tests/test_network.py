@@ -1,0 +1,384 @@
+"""Network: its block of parameters, what it accepts, threads, divergence, Ctrl-C, and the trace."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import cmlp
+from reference import (
+    LOSSES,
+    Reference,
+    Solver,
+    assert_entries_close,
+    assert_network_close,
+    classes,
+    inputs,
+    one_hot,
+    round_to_float32,
+    target_rows,
+)
+
+SIZES = (4, 9, 7, 3)
+N = 50
+ROUNDING = {"float64": 1e-13, "float32": 2e-6}
+
+every_loss = pytest.mark.parametrize("loss", LOSSES)
+both_precisions = pytest.mark.parametrize("dtype", ["float64", "float32"])
+
+
+def network(layer_sizes=SIZES, dtype="float64", loss="cross_entropy", seed=0):
+    activation = ("silu", "tanh", "relu")[: len(layer_sizes) - 2]
+    return round_to_float32(cmlp.Network(layer_sizes, activation, loss=loss, dtype=dtype, random_state=seed))
+
+
+def samples(n=N, layer_sizes=SIZES, loss="cross_entropy", dtype="float64"):
+    return inputs(n, layer_sizes[0]).astype(dtype), target_rows(n, layer_sizes[-1], loss)
+
+
+# ---- inference --------------------------------------------------------------------------------------
+
+
+@every_loss
+@both_precisions
+@pytest.mark.parametrize("layer_sizes", [SIZES, (3, 2), (1, 1), (5, 70, 130, 17)], ids=str)
+def test_forward_call_and_loss_are_the_formulas(loss, dtype, layer_sizes):
+    net, (X, Y) = network(layer_sizes, dtype, loss), samples(19, layer_sizes, loss, dtype)
+    reference = Reference.of(net)
+    expected = reference.forward(X)
+    for outputs in (net.forward(X), np.array([net(x) for x in X]), np.array([net.forward(x) for x in X])):
+        assert outputs.shape == (19, layer_sizes[-1])
+        assert outputs.dtype == dtype
+        assert_entries_close(outputs, expected, ROUNDING[dtype])
+    # A loss near nothing, as of one class, is a difference of numbers near one.
+    assert net.loss(X, Y) == pytest.approx(reference.loss(X, Y), rel=ROUNDING[dtype], abs=ROUNDING[dtype])
+    assert net.loss(X[0], Y[0]) == pytest.approx(reference.loss(X[:1], Y[:1]), rel=ROUNDING[dtype], abs=ROUNDING[dtype])
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+@both_precisions
+def test_probabilities(loss, dtype):
+    net, (X, _) = network(dtype=dtype, loss=loss), samples()
+    P = net.forward(100 * X)
+    assert P.min() >= 0
+    assert P.max() <= 1
+    if loss == "cross_entropy":
+        np.testing.assert_allclose(P.sum(axis=1), 1, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy", "huber", "absolute_error", "poisson"])
+def test_one_output_takes_flat_targets(loss):
+    net, (X, Y) = network((4, 9, 1), loss=loss), samples(layer_sizes=(4, 9, 1), loss=loss)
+    assert net.loss(X, Y[:, 0]) == net.loss(X, Y)
+    assert net.loss(X[0], Y[0, 0]) == net.loss(X[0], Y[0]) == net.loss(X[:1], Y[:1])
+
+
+def test_outputs_are_new_arrays():
+    net, (X, _) = network(), samples()
+    first, kept = net(X[0]), net(X[0]).copy()
+    net(X[1])
+    np.testing.assert_array_equal(first, kept)
+
+
+# ---- the block of parameters ------------------------------------------------------------------------
+
+
+@both_precisions
+def test_parameters_are_one_aligned_block_with_views(dtype):
+    net = network(dtype=dtype)
+    assert net.parameters.ctypes.data % 64 == 0
+    assert net.parameters.dtype == net.dtype == dtype
+    assert [W.shape for W in net.weights] == [(9, 4), (7, 9), (3, 7)]
+    assert [b.shape for b in net.biases] == [(9,), (7,), (3,)]
+    net.parameters[:] = np.arange(net.parameters.size)
+    in_order = [each.ravel() for pair in zip(net.weights, net.biases, strict=True) for each in pair]
+    np.testing.assert_array_equal(np.concatenate(in_order), net.parameters)
+
+
+@pytest.mark.parametrize("write", ["weights", "biases", "parameters"])
+def test_writing_into_the_parameters_changes_the_outputs(write):
+    net, (X, _) = network(), samples()
+    before = net.forward(X)
+    array = net.parameters[-3:] if write == "parameters" else getattr(net, write)[1]
+    array += np.linspace(0.5, 1, array.size).reshape(array.shape)
+    assert np.abs(net.forward(X) - before).max() > 1e-3
+    for outputs in (net.forward(X), [net(x) for x in X]):
+        assert_entries_close(outputs, Reference.of(net).forward(X), ROUNDING["float64"])
+
+
+def test_parameters_outlive_the_network():
+    net = network()
+    parameters, copy = net.parameters, net.parameters.copy()
+    del net
+    np.testing.assert_array_equal(parameters, copy)
+
+
+# ---- initialisation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["relu", "logistic", "tanh", "identity"])
+@pytest.mark.parametrize("hidden", [(9,), (9, 5), (6, 6, 6)], ids=str)
+@both_precisions
+def test_initialisation_is_that_of_scikit_learn(activation, hidden, dtype):
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    theirs = neural_network.MLPClassifier(
+        hidden, activation=activation, solver="sgd", learning_rate_init=1e-300, random_state=7
+    )
+    theirs.partial_fit(inputs(12, 4).astype(dtype), np.arange(12) % 3, classes=range(3))
+    net = cmlp.Network((4, *hidden, 3), activation, dtype=dtype, random_state=7)
+    for W, b, W_theirs, b_theirs in zip(net.weights, net.biases, theirs.coefs_, theirs.intercepts_, strict=True):
+        np.testing.assert_array_equal(W, W_theirs.T)
+        np.testing.assert_array_equal(b, b_theirs)
+
+
+def test_random_state():
+    states = [5, np.random.RandomState(5)]
+    seeded, passed = (cmlp.Network(SIZES, random_state=state).parameters for state in states)
+    np.testing.assert_array_equal(seeded, passed)
+    generator = np.random.default_rng(5)
+    for other in (6, generator, generator, None):
+        assert not np.array_equal(seeded, cmlp.Network(SIZES, random_state=other).parameters)
+
+
+# ---- what arrays it takes ---------------------------------------------------------------------------
+
+
+def frozen(array):
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def unaligned(array):
+    memory = np.zeros(array.nbytes + 1, np.uint8)[1:]
+    copy = memory.view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+LAYOUTS = {
+    "read-only": frozen,
+    "Fortran": np.asfortranarray,
+    "every other row": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "every other column": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "backwards": lambda a: a[::-1].copy()[::-1],
+    "unaligned": unaligned,
+    "other byte order": lambda a: a.astype(a.dtype.newbyteorder()),
+    "list": lambda a: a.tolist(),
+    "tuple": lambda a: tuple(a.tolist()),
+    "objects": lambda a: a.astype(object),
+}
+NUMBER_TYPES = ["bool", "int8", "uint8", "int64", "float16", "float32", "float64", "longdouble"]
+VARIANTS = LAYOUTS | {name: (lambda a, name=name: a.astype(name)) for name in NUMBER_TYPES}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@both_precisions
+def test_same_numbers_same_results(variant, loss, dtype):
+    """Zeros and ones, which every type holds, through every entry point: bit-identical to the plain arrays."""
+    plain_X = (inputs(N, 4) > 0).astype(dtype)
+    plain_Y = one_hot(classes(N, 3), 3).astype(dtype)
+    X, Y = VARIANTS[variant](plain_X), VARIANTS[variant](plain_Y)
+    results = []
+    for A, T in ((plain_X, plain_Y), (X, Y)):
+        net = network(dtype=dtype, loss=loss)
+        outputs = [net.forward(A), net(A[0]), net.loss(A, T), *net.loss_and_gradients(A, T)[1], net.trace(A[1], T[1]).loss]
+        steps = [net.step(A[0], T[0]), net.step(A[:5], T[:5], solver="adam")]
+        losses = net.fit(A, T, batch_size=3, epochs=2, shuffle=True, random_state=0)
+        results.append([*outputs, *steps, losses, net.parameters])
+    for expected, actual in zip(*results, strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(np.array(X, float), plain_X)
+    np.testing.assert_array_equal(np.array(Y, float), plain_Y)
+
+
+@pytest.mark.parametrize("kind", ["list", "int8", "int32", "uint64", "float64", "bool", "every other"])
+def test_labels_of_every_type(kind):
+    y = classes(N, 2)
+    typed = y.tolist() if kind == "list" else np.repeat(y, 2)[::2] if kind == "every other" else y.astype(kind)
+    X = inputs(N, 4)
+    trained = []
+    for labels in (y, typed):
+        net = network((4, 5, 2))
+        net.fit(X, labels)
+        net.step(X[0], labels[0])
+        trained.append(net.parameters)
+    np.testing.assert_array_equal(*trained)
+
+
+@pytest.mark.parametrize("given", ["float32", "float64"])
+@both_precisions
+def test_arithmetic_is_in_the_networks_precision(given, dtype):
+    net = network(dtype=dtype)
+    X = np.random.RandomState(0).standard_normal((N, 4)).astype(given)
+    assert net.forward(X).dtype == net(X[0]).dtype == dtype
+    np.testing.assert_array_equal(net.forward(X), net.forward(X.astype(dtype)))
+
+
+def test_memory_mapped_samples(tmp_path):
+    X, Y = samples()
+    np.save(tmp_path / "X.npy", X)
+    plain, mapped = network(), network()
+    plain.fit(X, Y, batch_size=8)
+    mapped.fit(np.load(tmp_path / "X.npy", mmap_mode="r"), Y, batch_size=8)
+    np.testing.assert_array_equal(mapped.parameters, plain.parameters)
+
+
+# ---- training ---------------------------------------------------------------------------------------
+
+
+@every_loss
+@both_precisions
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_step_returns_the_loss_before_it(loss, dtype, solver):
+    net, (X, Y) = network(dtype=dtype, loss=loss), samples(loss=loss, dtype=dtype)
+    for rows in (0, 1, slice(0, 3), slice(0, N)):
+        expected = net.loss_and_gradients(X[rows], Y[rows], alpha=0.2)[0]
+        before = net.parameters.copy()
+        assert net.step(X[rows], Y[rows], 0.01, solver, alpha=0.2) == pytest.approx(expected, rel=ROUNDING[dtype])
+        assert not np.array_equal(net.parameters, before)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 3.0])
+def test_step_with_the_weight_of_one_sample(weight):
+    net, (X, Y) = network(), samples()
+    reference = Reference.of(net)
+    expected = reference.step(X[:2], Y[:2], Solver(learning_rate=0.1), 0.0, [weight, 1.0])
+    assert net.step(X[:2], Y[:2], 0.1, sample_weight=[weight, 1.0]) == pytest.approx(expected)
+    if weight > 0:
+        expected = reference.step(X[2:3], Y[2:3], Solver(learning_rate=0.1), 0.0, [weight])
+        assert net.step(X[2], Y[2], 0.1, sample_weight=weight) == pytest.approx(expected)
+    assert_network_close(net, reference, 1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, N])
+def test_fit_returns_a_mean_loss_per_epoch(batch_size):
+    net, (X, Y) = network(), samples()
+    expected = Reference.of(net).train(X, Y, Solver(learning_rate=0.1), 4, batch_size)
+    losses = net.fit(X, Y, learning_rate=0.1, batch_size=batch_size, epochs=4)
+    assert losses.shape == (4,)
+    np.testing.assert_allclose(losses, expected, rtol=1e-12)
+
+
+def test_no_epochs_change_nothing():
+    net, (X, Y) = network(), samples()
+    before = net.parameters.copy()
+    assert net.fit(X, Y, epochs=0).shape == (0,)
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def orders_taken(eta, W_before, W_after):
+    """The order of an epoch over one-hot samples, of which each changes one weight, read off these weights."""
+    bias_then = 1 - W_before - (W_after - W_before) / eta
+    return np.argsort(bias_then)
+
+
+def test_shuffle_takes_every_sample_once_in_a_new_order_each_epoch():
+    n, eta = 40, 0.01
+    one_epoch, two_epochs = (cmlp.Network((n, 1), loss="squared_error") for _ in range(2))
+    for epochs, net in enumerate((one_epoch, two_epochs), 1):
+        net.parameters[:] = 0
+        net.fit(np.eye(n), np.ones(n), learning_rate=eta, epochs=epochs, shuffle=True, random_state=3)
+    first = orders_taken(eta, np.zeros(n), one_epoch.weights[0][0])
+    second = orders_taken(eta, one_epoch.weights[0][0], two_epochs.weights[0][0])
+    assert len({tuple(first), tuple(second), tuple(range(n))}) == 3
+
+    reference = Reference([np.zeros((1, n))], [np.zeros(1)], (), "squared_error")
+    for order in (first, second):
+        reference.train(np.eye(n)[order], np.ones((n, 1)), Solver(learning_rate=eta))
+    assert_network_close(two_epochs, reference, 1e-12)
+
+
+# ---- the same bits every time, and threads ----------------------------------------------------------
+
+WIDE = (20, 70, 60, 5)  # enough parameters for the engine to let go of the GIL on one sample
+
+
+def fitted(seed, layer_sizes, dtype, solver, batch_size):
+    net, (X, Y) = network(layer_sizes, dtype, seed=seed), samples(200, layer_sizes)
+    net.fit(X, Y, solver, 0.01, batch_size, epochs=3, shuffle=True, random_state=seed)
+    return net.parameters
+
+
+def in_threads(task, arguments):
+    """task(argument) for each of four arguments at once, in a thread of its own."""
+    barrier = threading.Barrier(4)
+
+    def start_together(argument):
+        barrier.wait(timeout=10)
+        return task(argument)
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(start_together, arguments))
+
+
+@pytest.mark.parametrize("layer_sizes", [SIZES, WIDE], ids=str)
+@pytest.mark.parametrize(("solver", "batch_size"), [("sgd", 1), ("adam", 1), ("sgd", 32), ("adam", 32)])
+@both_precisions
+def test_same_seed_same_bits_alone_and_in_threads(layer_sizes, solver, batch_size, dtype):
+    def fit(seed):
+        return fitted(seed, layer_sizes, dtype, solver, batch_size)
+
+    seeds = [0, 0, 1, 2]
+    alone = [fit(seed) for seed in seeds]
+    np.testing.assert_array_equal(alone[0], alone[1])
+    assert not np.array_equal(alone[0], alone[2])
+    np.testing.assert_array_equal(in_threads(fit, seeds), alone)
+
+
+@pytest.mark.parametrize("layer_sizes", [SIZES, WIDE, (20, 800, 800, 5)], ids=str)
+@both_precisions
+def test_one_network_answers_four_threads_exactly(layer_sizes, dtype):
+    net, (X, Y) = network(layer_sizes, dtype), samples(40, layer_sizes, dtype=dtype)
+    singles, batch, loss = [net(x) for x in X], net.forward(X), net.loss(X, Y)
+    gradients = net.loss_and_gradients(X, Y)[1]
+
+    def ask(_):
+        return [([net(x) for x in X], net.forward(X), net.loss(X, Y), net.loss_and_gradients(X, Y)[1]) for _ in range(3)]
+
+    for answers in in_threads(ask, range(4)):
+        for answer in answers:
+            np.testing.assert_array_equal(answer[0], singles)
+            np.testing.assert_array_equal(answer[1], batch)
+            assert answer[2] == loss
+            for actual, expected in zip(answer[3], gradients, strict=True):
+                np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.fixture
+def eager_threads():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_two_threads_cannot_mix_their_training(eager_threads):
+    """One thread trains with a learning rate of 0, so that all change is the other's, whatever the order."""
+    net, (X, Y) = network(WIDE), samples(20, WIDE)
+    expected = network(WIDE)
+    idle = threading.Thread(target=lambda: outcomes(net, X, Y, 0.0, 3000))
+    idle.start()
+    done = outcomes(net, X, Y, 0.01, 300)
+    idle.join()
+    for _ in range(done):
+        expected.fit(X, Y, learning_rate=0.01)
+    np.testing.assert_array_equal(net.parameters, expected.parameters)
+
+
+def outcomes(net, X, Y, learning_rate, times):
+    """How many of so many fits were not refused because of the other thread."""
+    done = 0
+    for _ in range(times):
+        try:
+            net.fit(X, Y, learning_rate=learning_rate)
+            done += 1
+        except RuntimeError as error:
+            assert "another thread" in str(error)
+    return done
