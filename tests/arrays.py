@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from functools import cache
 
 import numpy as np
 
@@ -54,11 +55,16 @@ class ArraysAtPageEnds(Arrays):
         return at_page_end(super().index(n, below))
 
 
+@cache
+def c_library():
+    return ctypes.CDLL(None)
+
+
 def at_page_end(a):
     pages = -(-a.nbytes // mmap.PAGESIZE)
     memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
     end = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + pages * mmap.PAGESIZE
-    if ctypes.CDLL(None).mprotect(ctypes.c_void_p(end), ctypes.c_size_t(mmap.PAGESIZE), 0):
+    if c_library().mprotect(ctypes.c_void_p(end), ctypes.c_size_t(mmap.PAGESIZE), 0):
         raise OSError("mprotect failed")
     view = np.frombuffer(memory, a.dtype, a.size, pages * mmap.PAGESIZE - a.nbytes).reshape(a.shape)
     view[...] = a

@@ -1,8 +1,4 @@
-"""Every kernel of every build against NumPy in a wider precision.
-
-A case yields results beside what they ought to be.  The tolerance of a sum is its number of terms times
-the precision times the sum of the terms' magnitudes, which no order of adding up exceeds.
-"""
+"""Every kernel of every build against NumPy and mpmath, over sizes on both sides of every vector length."""
 
 from __future__ import annotations
 
@@ -10,49 +6,34 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
-import mpmath
 import numpy as np
 import pytest
 
-import exact
 from arrays import Arrays, ArraysAtPageEnds
 from cmlp.kernels import available, kernels
-
-SIZES = (0, 1, 2, 3, 7, 15, 16, 17, 31, 33, 64, 65, 127)
-PRECISIONS = ("float32", "float64")
-
-
-class Result(NamedTuple):
-    got: np.ndarray
-    want: np.ndarray
-    size: np.ndarray  # of what the kernel adds up
-    terms: int  # roundings that may pile up
-
-
-def wide(*arrays):
-    copies = [np.array(a, np.longdouble) for a in arrays]
-    return copies if len(copies) > 1 else copies[0]
-
-
-def errors(result, dtype):
-    """Where a result is off, and by how much it may be."""
-    limits = np.finfo(dtype)
-    got, want, size = wide(result.got, result.want, result.size)
-    with np.errstate(over="ignore", invalid="ignore"):
-        same = (got == want) | (got == want.astype(dtype))
-        off = np.where(same, 0, np.abs(got - want))
-    return off, (result.terms + 2) * limits.eps * size + 4 * limits.smallest_subnormal
-
-
-def check(result, dtype, label=""):
-    off, tolerance = errors(result, dtype)
-    assert np.shape(result.got) == np.shape(result.want), label
-    assert (off <= tolerance).all(), f"{label} off by {off.max()}, up to {(off / tolerance).max()} of the tolerance"
+from kernel_cases import (
+    ACTIVATIONS,
+    CASES,
+    INF,
+    LOSSES,
+    SIZES,
+    SOLVERS,
+    Result,
+    check,
+    expected_activation,
+    expected_loss,
+    extreme_problem,
+    loss_problem,
+    matrix_product,
+    product,
+    product_t,
+    product_t_update,
+    rank1_update,
+    row_sums,
+    updates,
+)
 
 
 @pytest.fixture
@@ -62,104 +43,6 @@ def arrays(dtype):
     arrays.check()
 
 
-# ---- products, updates and moves: a case takes two sizes ----------------------------------------------
-
-
-def third_size(m, n):
-    """All pairs of three sizes occur when m and n take all values."""
-    return SIZES[(SIZES.index(m) + SIZES.index(n)) % len(SIZES)]
-
-
-def product(kernel, arrays, m, n):
-    W, x, b = arrays.normal(m, n), arrays.normal(n), arrays.normal(m)
-    z, size = wide(W) @ wide(x) + b, np.abs(wide(W)) @ np.abs(x) + np.abs(b)
-    yield Result(kernel.product(W, x, b), z, size, n)
-
-
-def product_t(kernel, arrays, m, n):
-    W, delta = arrays.normal(m, n), arrays.normal(m)
-    yield Result(kernel.product_t(W, delta), wide(delta) @ W, np.abs(wide(delta)) @ np.abs(W), m)
-
-
-ETA = 0.375
-KEEP = (1.0, 0.8125)
-
-
-def updated_weights(W, delta, o, keep):
-    """Want and size of W after W <- keep W - eta delta o^T."""
-    kept, step = keep * wide(W), ETA * np.outer(*wide(delta, o))
-    return kept - step, np.abs(kept) + np.abs(step)
-
-
-def rank1_update(kernel, arrays, m, n):
-    for keep in KEEP:
-        W, delta, o = arrays.normal(m, n, changes=True), arrays.normal(m), arrays.normal(n)
-        want = updated_weights(W, delta, o, keep)
-        kernel.rank1_update(W, delta, o, ETA, keep)
-        yield Result(W, *want, 1)
-
-
-def product_t_update(kernel, arrays, m, n):
-    for keep in KEEP:
-        W, delta, o = arrays.normal(m, n, changes=True), arrays.normal(m), arrays.normal(n)
-        want = updated_weights(W, delta, o, keep)
-        y, size = wide(delta) @ W, np.abs(wide(delta)) @ np.abs(W)
-        yield Result(kernel.product_t_update(W, delta, o, ETA, keep), y, size, m)
-        yield Result(W, *want, 1)
-
-
-def outer_product(kernel, arrays, m, n):
-    delta, o = arrays.normal(m), arrays.normal(n)
-    want = np.outer(delta, o)
-    yield Result(kernel.outer_product(delta, o), want, 0, 0)
-
-
-def matrix_product(kernel, arrays, m, n):
-    k = third_size(m, n)
-    A, B, bias, C = arrays.normal(m, k), arrays.normal(k, n), arrays.normal(m), arrays.normal(m, n)
-    A_t = arrays.put(A.T)
-    AB, size = wide(A) @ wide(B), np.abs(wide(A)) @ np.abs(B)
-    for with_bias, with_C, flipped in itertools.product([False, True], repeat=3):
-        b, c = wide(bias)[:, None] * with_bias, wide(C) * with_C
-        got = kernel.matrix_product(
-            A_t if flipped else A, B, bias if with_bias else None, C if with_C else None, transposed=flipped
-        )
-        yield Result(got, AB + b + c, size + np.abs(b) + np.abs(c), k + 1)
-
-
-def same_entries(got, want):
-    return Result(got, want, 0, 0)
-
-
-def zero_padded(a, lanes):
-    return np.pad(a, [(0, 0), (0, -a.shape[1] % lanes)])
-
-
-def transposed(kernel, arrays, m, n):
-    A, index = arrays.normal(m, n), arrays.index(third_size(m, n), m)
-    for rows in (None, index):
-        T = (A if rows is None else A[rows]).T
-        yield same_entries(kernel.transposed(A, rows), T)
-        yield same_entries(kernel.transposed(A, rows, pad=True), zero_padded(T, kernel.vector_lanes()))
-
-
-def gathered(kernel, arrays, m, n):
-    A, index = arrays.normal(m, n), arrays.index(third_size(m, n), m)
-    yield same_entries(kernel.gathered(A, index), zero_padded(A[index], kernel.vector_lanes()))
-
-
-def sums(kernel, arrays, m, n):
-    A = arrays.normal(m, n)
-    each, squares, finite = kernel.sums(A)
-    assert finite
-    yield Result(each, wide(A).sum(axis=1), np.abs(wide(A)).sum(axis=1), n)
-    want = (wide(A) ** 2).sum()
-    yield Result(squares, want, want, m * n)
-
-
-CASES = [
-    product, product_t, rank1_update, product_t_update, outer_product, matrix_product, transposed, gathered, sums,
-]  # fmt: skip
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 
 
@@ -182,43 +65,174 @@ def test_one_number_that_is_not_finite_is_found(module, arrays, dtype, n, intrud
         assert module.first_not_finite(a) == position
 
 
-# ---- activations ----------------------------------------------------------------------------------------
+each_activation = pytest.mark.parametrize("name", ACTIVATIONS)
 
 
-class Activation(NamedTuple):
-    """s and s' in mpmath, and what their rounding errors are measured by, in eps."""
-
-    s: Callable
-    slope: Callable
-    size: Callable
-    slope_size: Callable
-
-
-SELU_SCALE = mpmath.mpf("1.0507009873554804934193349852946")
-SELU_ALPHA = mpmath.mpf("1.6732632423543772848170429916717")
+@each_activation
+def test_activation_and_slope(module, arrays, dtype, name):
+    z, s, slope, size, slope_size = expected_activation(name, dtype.name)
+    got, got_slope = module.activation(name, arrays.put(z))
+    check(Result(got, s, size, 2), dtype, "s")
+    check(Result(got_slope, slope, slope_size, 2), dtype, "s'")
 
 
-def silu_slope(z):
-    p = exact.sigmoid(z)
-    return p * (1 + z * exact.sigmoid(-z))
+@each_activation
+@pytest.mark.parametrize("which", [0, 1], ids=["s", "slope"])
+def test_activation_at_infinity(module, dtype, name, which):
+    got = module.activation(name, np.array([-INF, INF], dtype))[which]
+    want = (ACTIVATIONS[name].ends, ACTIVATIONS[name].slope_ends)[which]
+    np.testing.assert_allclose(got, want, rtol=2 * np.finfo(dtype).eps)
 
 
-def phi_ulps(z):
-    return 5 + min(z * z, 10**6) / 2
+@each_activation
+def test_activation_keeps_nan(module, dtype, name):
+    assert np.isnan(module.activation(name, np.array([0, np.nan, 1], dtype))[0]).tolist() == [False, True, False]
 
 
-def gelu_slope_size(z):
-    """Both terms lose z^2 / 2 of their last places as z moves away from 0; above 0 the first is near 1."""
-    return phi_ulps(z) * (exact.phi(-abs(z)) + abs(z) * exact.density(z)) + (z > 0)
+each_loss = pytest.mark.parametrize("name", LOSSES)
+each_width = pytest.mark.parametrize("C", [1, 2, 3, 7, 17, 33, 65])
 
 
-# Sigmoid' = o (1 - o) and tanh' = 1 - o^2 come from the output: their errors are absolute where o is near 1.
-ACTIVATIONS = {
-    "identity": Activation(lambda z: z, lambda z: 1, lambda z: 0, lambda z: 0),
-    "relu": Activation(lambda z: max(0, z), lambda z: int(z > 0), lambda z: 0, lambda z: 0),
-    "sigmoid": Activation(
-        exact.sigmoid, lambda z: exact.sigmoid(z) * exact.sigmoid(-z),
-        lambda z: 3 * exact.sigmoid(z), lambda z: 4 * exact.sigmoid(z),
-    ),
-    "tanh": Activation(mpmath.tanh, lambda z: mpmath.sech(max(-2000, min(2000, z))) ** 2, lambda z: 3 * abs(mpmath.tanh(z)), lambda z: 4),
-}  # fmt: skip
+def check_loss(name, got, Z, Y, scale, dtype):
+    """`got` is the sum of scale * loss, O and scale * Delta."""
+    want = expected_loss(name, Z, Y)
+    C, n = Z.shape
+    loss, O, Delta = got
+    check(Result(O, want.o, want.o_size, C + 2), dtype, "o")
+    check(Result(Delta, scale * want.delta, scale * want.delta_size, C + 2), dtype, "delta")
+    check(Result(loss, (scale * want.loss).sum(), (scale * want.loss_size).sum(), C + n + 2), dtype, "loss")
+
+
+def one_by_one(module, name, Z, Y, scale):
+    """What loss_of_batch returns, from the kernel for one sample."""
+    columns = [
+        module.loss_of_sample(name, Z[:, j].copy(), Y[:, j].copy(), scale[j]) for j in range(Z.shape[1])
+    ]
+    losses, o, delta = zip(*columns, strict=True)
+    return sum(losses), np.stack(o, axis=1), np.stack(delta, axis=1)
+
+
+@each_loss
+@each_width
+def test_loss_of_one_sample(module, arrays, dtype, name, C):
+    for Z, Y, scale in (loss_problem(name, arrays, C, 1) for _ in range(5)):
+        check_loss(name, one_by_one(module, name, Z, Y, scale), Z, Y, scale, dtype)
+
+
+@each_loss
+@each_width
+def test_loss_of_a_batch(module, arrays, dtype, name, C):
+    for n in SIZES[1:]:
+        Z, Y, scale = loss_problem(name, arrays, C, n)
+        check_loss(name, module.loss_of_batch(name, Z, Y, scale), Z, Y, scale, dtype)
+
+
+@each_loss
+@each_width
+def test_a_batch_is_its_samples_together(module, arrays, dtype, name, C):
+    Z, Y, scale = loss_problem(name, arrays, C, 65)
+    size = expected_loss(name, Z, Y)
+    loss, O, Delta = module.loss_of_batch(name, Z, Y, scale)
+    each_loss, each_o, each_delta = one_by_one(module, name, Z, Y, scale)
+    check(Result(loss, each_loss, (scale * size.loss_size).sum(), 65), dtype, "loss")
+    check(Result(O, each_o, size.o_size, C), dtype, "o")
+    check(Result(Delta, each_delta, scale * size.delta_size, C), dtype, "delta")
+
+
+@each_loss
+@pytest.mark.parametrize("C", [1, 2, 3, 17])
+@pytest.mark.parametrize("at", [0, -1])
+def test_extreme_logits(module, dtype, name, C, at):
+    for logit in (1e4, -1e4, np.finfo(dtype).max / 4, -np.finfo(dtype).max / 4):
+        Z, Y, scale = extreme_problem(name, dtype, C, logit, at)
+        check_loss(name, module.loss_of_batch(name, Z, Y, scale), Z, Y, scale, dtype)
+        check_loss(name, one_by_one(module, name, Z, Y, scale), Z, Y, scale, dtype)
+
+
+@each_loss
+@each_width
+def test_a_nan_shows_in_the_loss(module, arrays, dtype, name, C):
+    """Training stops at a loss that is not finite, so none may get lost."""
+    for k in range(C):
+        Z, Y, scale = loss_problem(name, arrays, C, 3)
+        Z = Z.copy()
+        Z[k, 1] = np.nan
+        assert np.isnan(module.loss_of_batch(name, Z, Y, scale)[0])
+        assert np.isnan(module.loss_of_sample(name, Z[:, 1].copy(), Y[:, 1].copy(), 1.0)[0])
+
+
+def solver_id(value):
+    return value.__name__ if callable(value) else "-".join(value) or "plain"
+
+
+@pytest.mark.parametrize(("solver", "options"), SOLVERS, ids=solver_id)
+def test_solver(module, arrays, solver, options):
+    for n in SIZES:
+        for result in updates(module, arrays, n, solver, options):
+            check(result, arrays.dtype, f"{n} parameters")
+
+
+# ---- memory ------------------------------------------------------------------------------------------------
+
+
+def touch_everything(isa, precision):
+    """Runs every kernel that takes memory as it is given, on arrays with every tail a vector can have."""
+    kernel, sizes = kernels(precision, isa), (0, 1, 3, 7, 15, 16, 31, 65)
+    for case, m, n in itertools.product(CASES, sizes, sizes):
+        list(case(kernel, ArraysAtPageEnds(precision), m, n))
+    for (solver, options), n in itertools.product(SOLVERS, sizes):
+        list(updates(kernel, ArraysAtPageEnds(precision), n, solver, options))
+    for n in sizes:
+        kernel.activation("gelu", ArraysAtPageEnds(precision).normal(n))
+        kernel.first_not_finite(ArraysAtPageEnds(precision).normal(n))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
+def test_nothing_beyond_an_array_is_touched(build):
+    code = "import sys, test_kernels; test_kernels.touch_everything(*sys.argv[1:])"
+    child = subprocess.run([sys.executable, "-c", code, *build], cwd=Path(__file__).parent, check=False)
+    assert child.returncode == 0
+
+
+# ---- the builds, side by side --------------------------------------------------------------------------------
+
+AGREEMENT = 4  # eps of what is added up; a build may fuse a product and a sum, and adds up in its own order
+
+
+def rounded_products(kernel, arrays):
+    cases = (product, product_t, rank1_update, product_t_update, matrix_product, row_sums)
+    for case, m, n in itertools.product(cases, SIZES[::3], SIZES[::3]):
+        yield from case(kernel, arrays, m, n)
+
+
+def all_updates(kernel, arrays):
+    for solver, options in SOLVERS:
+        yield from updates(kernel, arrays, 65, solver, options)
+
+
+def all_losses(kernel, arrays):
+    for name, C in itertools.product(LOSSES, (1, 3, 17)):
+        Z, Y, scale = loss_problem(name, arrays, C, 33)
+        size = expected_loss(name, Z, Y)
+        for loss, O, Delta in (kernel.loss_of_batch(name, Z, Y, scale), one_by_one(kernel, name, Z, Y, scale)):
+            yield Result(loss, None, (scale * size.loss_size).sum(), 0)
+            yield Result(O, None, size.o_size, 0)
+            yield Result(Delta, None, scale * size.delta_size, 0)
+
+
+def all_activations(kernel, arrays):
+    for name in ACTIVATIONS:
+        z, _, _, size, slope_size = expected_activation(name, arrays.dtype.name)
+        s, slope = kernel.activation(name, z)
+        yield Result(s, None, size, 0)
+        yield Result(slope, None, slope_size, 0)
+
+
+@pytest.mark.skipif(len(available()) < 2, reason="only one build runs here")
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("results", [rounded_products, all_updates, all_losses, all_activations])
+def test_builds_agree(precision, results):
+    first, *others = (list(results(kernels(precision, isa), Arrays(precision))) for isa in available())
+    for other in others:
+        for one, two in zip(first, other, strict=True):
+            check(one._replace(want=two.got, terms=AGREEMENT - 2), precision)

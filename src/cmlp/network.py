@@ -424,7 +424,6 @@ class Network:
         return {
             **state,
             "settings": self._settings,
-            "updates": self._engine.updates,
             "solver_state": self._engine.solver_state,
         }
 
@@ -435,9 +434,7 @@ class Network:
         self.parameters[:] = state["parameters"]
         if state["settings"] is not None:
             self._set_solver(*state["settings"])
-            self._engine.updates = state["updates"]
-            if self._engine.solver_state is not None:
-                self._engine.solver_state[:] = state["solver_state"]
+            self._engine.solver_state = state["solver_state"]
 
 
 def precision(name: str, dtype: Any) -> np.dtype[Any]:

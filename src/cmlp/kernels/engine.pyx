@@ -51,8 +51,7 @@ cdef class Engine:
     cdef void *sample_memory
     cdef void *batch_memory
     cdef readonly cnp.ndarray parameters
-    cdef readonly object solver_state
-    cdef object gradient
+    cdef object state, gradient
     cdef real *theta
     cdef Py_ssize_t size, C
     cdef PyThread_type_lock lock
@@ -200,10 +199,15 @@ cdef class Engine:
             raise RuntimeError("this network is being trained by another thread; give each thread a network of its own")
         return 0
 
-    cdef int need_gradient(self) except -1:
-        cdef cnp.npy_intp size = self.size
-        if self.gradient is None:
-            self.gradient = cnp.PyArray_SimpleNew(1, &size, REAL_TYPE)
+    cdef int need_solver(self, bint gradient) except -1:
+        """The solver's state if it has one, and a gradient where one is formed."""
+        cdef cnp.npy_intp *shape = [2, self.size]
+        if needs_state(&self.trainer.solver) and self.trainer.m == NULL:
+            self.state = cnp.PyArray_ZEROS(2, shape, REAL_TYPE, 0)
+            self.trainer.m = <real *>cnp.PyArray_DATA(self.state)
+            self.trainer.v = self.trainer.m + self.size
+        if self.gradient is None and (gradient or self.trainer.m != NULL):
+            self.gradient = cnp.PyArray_SimpleNew(1, shape + 1, REAL_TYPE)
             self.trainer.gradient = <real *>cnp.PyArray_DATA(self.gradient)
         return 0
 
@@ -225,21 +229,13 @@ cdef class Engine:
     def set_solver(self, int kind, double learning_rate, double momentum=0, bint nesterov=False, double alpha=0,
                    double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8, bint epsilon_outside=False):
         """What the next updates do.  The state is kept from one update to the next, but not across solvers."""
-        cdef cnp.npy_intp *shape = [2, self.size]
         cdef solver_t *solver = &self.trainer.solver
-        cdef bint fresh = kind != solver.kind
         self.begin_training()
-        try:
-            if self.solver_state is None and not (kind == SGD and momentum == 0):
-                self.solver_state = cnp.PyArray_ZEROS(2, shape, REAL_TYPE, 0)
-                self.trainer.m = <real *>cnp.PyArray_DATA(self.solver_state)
-                self.trainer.v = self.trainer.m + self.size
-            solver[0] = solver_t(kind, learning_rate, momentum, alpha, beta_1, beta_2, epsilon, nesterov,
-                                 epsilon_outside, solver.t)
-            if fresh:
-                self.forget()
-        finally:
-            PyThread_release_lock(self.lock)
+        if kind != solver.kind:
+            self.forget()
+        solver[0] = solver_t(kind, learning_rate, momentum, alpha, beta_1, beta_2, epsilon, nesterov, epsilon_outside,
+                             solver.t)
+        PyThread_release_lock(self.lock)
 
     def reset_solver(self):
         """Forgets the solver's state, as before the first update."""
@@ -249,17 +245,27 @@ cdef class Engine:
 
     cdef void forget(self):
         self.trainer.solver.t = 0
-        if self.solver_state is not None:
-            memset(self.trainer.m, 0, 2 * self.size * sizeof(real))
+        self.trainer.m = self.trainer.v = NULL
+        self.state = None
 
     @property
-    def updates(self):
-        """How many updates the solver's state stands on."""
-        return self.trainer.solver.t
+    def solver_state(self):
+        """(updates so far, an array of shape (2, size) with the solver's two runs, or None if it has none)."""
+        return self.trainer.solver.t, self.state
 
-    @updates.setter
-    def updates(self, long long t):
-        self.trainer.solver.t = t
+    @solver_state.setter
+    def solver_state(self, state):
+        t, runs = state
+        self.begin_training()
+        try:
+            self.forget()
+            self.trainer.solver.t = t
+            if runs is not None:
+                self.state = runs.copy()
+                self.trainer.m = reals(self.state, 2, self.size)
+                self.trainer.v = self.trainer.m + self.size
+        finally:
+            PyThread_release_lock(self.lock)
 
     def step_one(self, x, y):
         """One update on one sample; returns the loss before it.
@@ -288,8 +294,7 @@ cdef class Engine:
         self.begin_training()
         try:
             self.need_sample()
-            if not is_plain_sgd(&self.trainer.solver):
-                self.need_gradient()
+            self.need_solver(gradient=False)
             if self.size < GIL_PARAMETERS:
                 loss = update_on_sample(&self.trainer, &samples, 0)
             else:
@@ -340,8 +345,7 @@ cdef class Engine:
                 self.need_sample()
             else:
                 self.need_batch(min(n, batch_size))
-            if batch_size > 1 or not is_plain_sgd(&self.trainer.solver):
-                self.need_gradient()
+            self.need_solver(gradient=batch_size > 1)
             with nogil:
                 loss = train_epoch(&self.trainer, &samples, order, n, batch_size)
         finally:

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """A network over a block of parameters; engine.pyx documents each method."""
 
-    updates: int
     parameters: Array
-    solver_state: Array | None
+    solver_state: tuple[int, Array | None]
 
     def predict_one(self, x: Any) -> Array | None: ...
     def predict(self, X: Array) -> Array: ...

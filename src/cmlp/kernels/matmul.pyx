@@ -2,8 +2,8 @@
 #
 # Inside a batch a sample is a column: O_l is d_l x n with rows `ld` apart, ld a whole number of
 # vectors, so that Z = W O + b, Delta = W^T Delta' and the activations run over whole vectors of samples
-# and softmax needs no sum across lanes.  Only samples come in rows: `pack_columns` turns rows into columns,
-# `pack_rows` turns an activation back for the gradient W' = Delta O^T, which then has contiguous rows of O^T.
+# and softmax needs no sum across lanes.  Only samples come in rows: `transpose` turns rows into columns,
+# and an activation back for the gradient dW = Delta O^T, which then has contiguous rows of O^T.
 # All three products are then one: C = A B, where A is read one number at a time, with any strides, and
 # B and C by vectors along their rows.  A block of C of TILE_ROWS x TILE_VECS vectors stays in registers.
 

@@ -4,6 +4,10 @@
 # vector of a row is loaded and stored by lanes.  Sums of VL rows are finished together: adding up the
 # lanes of a single row would cost as much as a row of 64 products.
 
+cdef enum:
+    LONG_ROW = 256      # passing over a row of this length saves more than the branch costs
+
+
 cdef inline void dot_8_rows(const real *W, Py_ssize_t rows, Py_ssize_t d_in, const real *x, vec *total) noexcept nogil:
     """total[r]: the products of row r and x, lane by lane; from `rows` on the last row again."""
     cdef const real *row[8]
@@ -97,12 +101,14 @@ cdef void matvec_t_rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real 
 
 cdef void rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
                 real eta, real keep) noexcept nogil:
-    """W <- keep W - eta delta o^T."""
+    """W <- keep W - eta delta o^T.  A long row whose delta is 0, as ReLU leaves many, is not touched if keep is 1."""
     cdef Py_ssize_t i, j
     cdef real step
     cdef real *row
     for j in range(d_out):
         step = -eta * delta[j]
+        if step == 0 and keep == 1 and d_in >= LONG_ROW:
+            continue
         row = W + j * d_in
         for i from 0 <= i < d_in by VL:
             store_part(row + i, updated(load_part(row + i, d_in - i), load_part(o + i, d_in - i), step, keep), d_in - i)

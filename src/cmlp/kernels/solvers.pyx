@@ -88,9 +88,9 @@ cdef void solver_update(const solver_t *solver, Py_ssize_t n, real decay, const 
             store_part(v + i, vv, n - i)
 
 
-cdef inline bint is_plain_sgd(const solver_t *solver) noexcept nogil:
-    """No state: p <- (1 - eta decay) p - eta g."""
-    return solver.kind == SGD and solver.momentum == 0
+cdef inline bint needs_state(const solver_t *solver) noexcept nogil:
+    """All but plain SGD, p <- (1 - eta decay) p - eta g, do."""
+    return solver.kind != SGD or solver.momentum != 0
 
 
 cdef void plain_sgd_update(Py_ssize_t n, real eta, real keep, const real *g, real *p) noexcept nogil:

@@ -14,7 +14,7 @@ cdef struct trainer_t:
     Py_ssize_t size         # of the block of parameters
     real *theta
     real *gradient
-    real *m                 # the solver's state, as long as the block
+    real *m                 # the solver's state, each run as long as the block; NULL until a solver needs it
     real *v
     solver_t solver
     sample_t sample
@@ -43,6 +43,10 @@ cdef inline intptr_t row_of(const intptr_t *index, Py_ssize_t i) noexcept nogil:
 cdef inline real weight_of(const samples_t *samples, intptr_t i) noexcept nogil:
     return samples.weights[i] if samples.weights != NULL else 1
 
+
+cdef inline double alpha_in_loss(const solver_t *solver) noexcept nogil:
+    """AdamW shrinks the weights on its own: its loss has no penalty."""
+    return solver.alpha if solver.kind != ADAMW else 0
 
 cdef double penalty(const network_t *net, const real *theta, double alpha, Py_ssize_t n) noexcept nogil:
     """alpha / (2 n) times the sum of the squared weights."""
@@ -127,7 +131,7 @@ cdef void apply_gradient(trainer_t *trainer, Py_ssize_t n) noexcept nogil:
 cdef inline void update_run(trainer_t *trainer, Py_ssize_t start, Py_ssize_t n, real eta, real decay) noexcept nogil:
     cdef real *p = trainer.theta + start
     cdef real *g = trainer.gradient + start
-    if is_plain_sgd(&trainer.solver):
+    if trainer.m == NULL:
         plain_sgd_update(n, eta, 1 - eta * decay, g, p)
     else:
         solver_update(&trainer.solver, n, decay, g, p, trainer.m + start, trainer.v + start)
@@ -141,10 +145,11 @@ cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intpt
     cdef real eta = <real>solver.learning_rate
     cdef double loss
     load_sample(net, samples, i, at)
-    loss = forward_loss(net, trainer.theta, at, weight_of(samples, i)) + penalty(net, trainer.theta, solver.alpha, 1)
+    loss = forward_loss(net, trainer.theta, at, weight_of(samples, i))
+    loss += penalty(net, trainer.theta, alpha_in_loss(solver), 1)
     if not is_finite(loss):
         return loss
-    if is_plain_sgd(solver):
+    if trainer.m == NULL:
         backward_sgd(net, trainer.theta, at, eta, 1 - eta * <real>solver.alpha)
     else:
         backward_gradient(net, trainer.theta, at, trainer.gradient)
@@ -156,7 +161,7 @@ cdef double update_on_batch(trainer_t *trainer, const samples_t *samples, const 
                             double *work) except? -1 nogil:
     """One update on a batch; returns the loss before it.  A loss that is not finite updates nothing."""
     cdef double loss = batch_pass(trainer, samples, index, n, True, work)
-    loss += penalty(trainer.net, trainer.theta, trainer.solver.alpha, n)
+    loss += penalty(trainer.net, trainer.theta, alpha_in_loss(&trainer.solver), n)
     if is_finite(loss):
         apply_gradient(trainer, n)
     return loss
