@@ -68,29 +68,35 @@ def product_t(kernel, arrays, m, n):
 
 
 ETA = 0.375
-KEEP = (1.0, 0.8125)
+SHRINK = (0.0, 0.1875)
 
 
-def updated_weights(W, delta, o, keep):
-    """Want and size of W after W <- keep W - eta delta o^T."""
-    kept, step = keep * wide(W), ETA * np.outer(*wide(delta, o))
-    return kept - step, np.abs(kept) + np.abs(step)
+def update_problem(arrays, m, n):
+    """W, delta, o; every third delta is 0, as ReLU leaves many."""
+    delta = arrays.rng.standard_normal(m) * (np.arange(m) % 3 != 1)
+    return arrays.normal(m, n, changes=True), arrays.put(delta), arrays.normal(n)
+
+
+def updated_weights(W, delta, o, shrink):
+    """Want and size of W after W <- W - eta delta o^T - shrink W."""
+    kept, step = (1 - shrink) * wide(W), ETA * np.outer(*wide(delta, o))
+    return kept - step, np.abs(wide(W)) + np.abs(step)
 
 
 def rank1_update(kernel, arrays, m, n):
-    for keep in KEEP:
-        W, delta, o = arrays.normal(m, n, changes=True), arrays.normal(m), arrays.normal(n)
-        want = updated_weights(W, delta, o, keep)
-        kernel.rank1_update(W, delta, o, ETA, keep)
+    for shrink in SHRINK:
+        W, delta, o = update_problem(arrays, m, n)
+        want = updated_weights(W, delta, o, shrink)
+        kernel.rank1_update(W, delta, o, ETA, shrink)
         yield Result(W, *want, 1)
 
 
 def product_t_update(kernel, arrays, m, n):
-    for keep in KEEP:
-        W, delta, o = arrays.normal(m, n, changes=True), arrays.normal(m), arrays.normal(n)
-        want = updated_weights(W, delta, o, keep)
+    for shrink in SHRINK:
+        W, delta, o = update_problem(arrays, m, n)
+        want = updated_weights(W, delta, o, shrink)
         y, size = wide(delta) @ W, np.abs(wide(delta)) @ np.abs(W)
-        yield Result(kernel.product_t_update(W, delta, o, ETA, keep), y, size, m)
+        yield Result(kernel.product_t_update(W, delta, o, ETA, shrink), y, size, m)
         yield Result(W, *want, 1)
 
 
@@ -216,9 +222,7 @@ ACTIVATIONS = {
         (0, float(SCALE)),
     ),
     "softplus": Activation(exact.softplus, exact.sigmoid, (0, INF), (0, 1)),
-    "silu": Activation(
-        lambda z: z * exact.sigmoid(z), silu_slope, (0, INF), (0, 1), slope_size=silu_slope_size
-    ),
+    "silu": Activation(lambda z: z * exact.sigmoid(z), silu_slope, (0, INF), (0, 1), slope_size=silu_slope_size),
     "gelu": Activation(
         lambda z: z * exact.phi(z),
         lambda z: exact.phi(z) + z * exact.density(z),
@@ -318,8 +322,7 @@ def poisson(z, y):
 
 
 LOSSES = {
-    each.__name__: each
-    for each in (cross_entropy, binary_cross_entropy, squared_error, absolute_error, huber, poisson)
+    each.__name__: each for each in (cross_entropy, binary_cross_entropy, squared_error, absolute_error, huber, poisson)
 }
 
 
@@ -387,9 +390,7 @@ def second_moment(g, g_size, v, beta_2):
     return v, v_size, v_size / v
 
 
-def adam(
-    p, g, m, v, t, learning_rate, decay=0.0, beta_1=0.9, beta_2=0.999, epsilon=1e-8, epsilon_outside=False
-):
+def adam(p, g, m, v, t, learning_rate, decay=0.0, beta_1=0.9, beta_2=0.999, epsilon=1e-8, epsilon_outside=False):
     g, g_size = decayed(g, p, decay)
     m, m_size = beta_1 * m + (1 - beta_1) * g, beta_1 * np.abs(m) + (1 - beta_1) * g_size
     v, v_size, loss = second_moment(g, g_size, v, beta_2)
@@ -424,7 +425,6 @@ SOLVERS = [
     (rmsprop, {}),
     (rmsprop, {"momentum": 0.9, "beta_2": 0.9, "epsilon": 0.01, "decay": 0.01}),
 ]
-
 
 
 def updates(kernel, arrays, n, solver, options):

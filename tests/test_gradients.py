@@ -11,7 +11,7 @@ from reference import (
     LOSSES,
     Reference,
     assert_entries_close,
-    assert_gradient_close,
+    assert_vector_close,
     central_differences,
     classes,
     flat,
@@ -69,7 +69,7 @@ def test_central_differences(activation, loss, n):
     if n == 1:
         X, Y = X[0], Y[0]
     numeric = central_differences(lambda: net.loss_and_gradients(X, Y, ALPHA)[0], net.parameters)
-    assert_gradient_close(gradient(net, X, Y, ALPHA), numeric, 1e-7)
+    assert_vector_close(gradient(net, X, Y, ALPHA), numeric, 1e-7)
 
 
 @every_pair
@@ -83,7 +83,7 @@ def test_the_formulas(activation, loss, dtype, weighted):
     assert [each.shape for each in dW] == [each.shape for each in net.weights]
     assert [each.shape for each in db] == [each.shape for each in net.biases]
     assert {each.dtype for each in (*dW, *db)} == {np.dtype(dtype)}
-    assert_gradient_close(flat(dW, db), flat(*expected), ROUNDING[dtype])
+    assert_vector_close(flat(dW, db), flat(*expected), ROUNDING[dtype])
     assert_entries_close(value, expected_loss, ROUNDING[dtype])
 
 
@@ -91,7 +91,37 @@ def test_the_formulas(activation, loss, dtype, weighted):
 def test_float32_against_float64(activation, loss):
     single, X, Y = problem(activation, loss, "float32")
     double, _, _ = problem(activation, loss, "float64")
-    assert_gradient_close(gradient(single, X, Y, ALPHA), gradient(double, X, Y, ALPHA), ROUNDING["float32"])
+    assert_vector_close(gradient(single, X, Y, ALPHA), gradient(double, X, Y, ALPHA), ROUNDING["float32"])
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "selu"])
+@pytest.mark.parametrize("n", [1, ODD])
+def test_derivatives_at_kinks(activation, n):
+    """At z = 0 relu and the absolute error have derivative 0, the others that from below."""
+    net = network(activation, "absolute_error", layer_sizes=(3, 9, 5))
+    net.weights[0][:], net.biases[0][:] = 0, 0
+    X, Y = inputs(n, 3), target_rows(n, 5, "absolute_error")
+    Y[:, 0] = net.biases[1][0]
+    _, *expected = Reference.of(net).loss_and_gradients(X, Y)
+    _, dW, db = net.loss_and_gradients(X, Y)
+    assert_vector_close(flat(dW, db), flat(*expected), ROUNDING["float64"])
+    assert (np.abs(dW[0]).max() == 0) == (activation == "relu")
+    assert db[1][0] == 0
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize("n", [1, ODD])
+@both_precisions
+def test_probabilities_of_nearly_nothing(loss, n, dtype):
+    """Outputs z so large that exp(z) overflows and most probabilities are 0."""
+    net = network((), loss, dtype, layer_sizes=(3, 5))
+    net.parameters *= 3000
+    X, Y = inputs(n, 3), target_rows(n, 5, loss)
+    value, *actual = net.loss_and_gradients(X, Y)
+    expected_value, *expected = Reference.of(net).loss_and_gradients(X, Y)
+    assert expected_value > 500
+    assert_entries_close(value, expected_value, ROUNDING[dtype])
+    assert_vector_close(flat(*actual), flat(*expected), ROUNDING[dtype])
 
 
 @pytest.mark.parametrize("n", [1, ODD])
@@ -172,7 +202,7 @@ def test_torch(torch, activation, loss, dtype, weighted):
     net, X, Y = problem(activation, loss, dtype)
     weight = sample_weights(ODD) if weighted else None
     expected_loss, expected = torch_loss_and_gradient(torch, net, X, Y, weight)
-    assert_gradient_close(gradient(net, X, Y, 0.0, weight), expected, ROUNDING[dtype])
+    assert_vector_close(gradient(net, X, Y, 0.0, weight), expected, ROUNDING[dtype])
     assert_entries_close(net.loss(X, Y, weight), expected_loss, ROUNDING[dtype])
 
 
@@ -180,7 +210,7 @@ def test_torch(torch, activation, loss, dtype, weighted):
 def test_torch_with_labels(torch, dtype):
     net, X, _ = problem("silu", "cross_entropy", dtype)
     y = classes(ODD, SIZES[-1])
-    assert_gradient_close(gradient(net, X, y), torch_loss_and_gradient(torch, net, X, y)[1], ROUNDING[dtype])
+    assert_vector_close(gradient(net, X, y), torch_loss_and_gradient(torch, net, X, y)[1], ROUNDING[dtype])
 
 
 # ---- batches beyond the engine's chunk of 256 samples -----------------------------------------------
@@ -194,7 +224,7 @@ def test_a_batch_is_the_mean_of_its_samples(n, loss, dtype):
     X, Y = inputs(n, SIZES[0]), target_rows(n, SIZES[-1], loss)
     singles = [net.loss_and_gradients(x, y) for x, y in zip(X, Y, strict=True)]
     mean = np.mean([flat(dW, db).astype(float) for _, dW, db in singles], axis=0)
-    assert_gradient_close(gradient(net, X, Y), mean, ROUNDING[dtype])
+    assert_vector_close(gradient(net, X, Y), mean, ROUNDING[dtype])
     assert_entries_close(net.loss(X, Y), np.mean([each[0] for each in singles]), ROUNDING[dtype])
 
 
@@ -204,7 +234,7 @@ def test_large_batches_with_weights_and_l2_term(n):
     X, y, weight = inputs(n, SIZES[0]), classes(n, SIZES[-1]), sample_weights(n)
     singles = [w * gradient(net, x, label) for x, label, w in zip(X, y, weight, strict=True)]
     l2 = flat([ALPHA / n * W for W in net.weights], [np.zeros_like(b) for b in net.biases])
-    assert_gradient_close(gradient(net, X, y, ALPHA, weight), np.mean(singles, axis=0) + l2, 1e-12)
+    assert_vector_close(gradient(net, X, y, ALPHA, weight), np.mean(singles, axis=0) + l2, 1e-12)
 
 
 @pytest.mark.parametrize("n", [255, 256, 257, 600])

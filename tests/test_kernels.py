@@ -43,6 +43,14 @@ def arrays(dtype):
     arrays.check()
 
 
+WIDTHS = {"baseline": 16, "neon": 16, "avx2": 32, "avx512": 64}  # bytes
+
+
+def test_vectors_are_as_wide_as_the_registers(module, build, dtype):
+    """Or hold one number, where the compiler has no vectors."""
+    assert module.vector_lanes() in (WIDTHS[build.isa] // dtype.itemsize, 1)
+
+
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 
 
@@ -52,6 +60,13 @@ def test_products_and_moves(module, arrays, case, m):
     for n in SIZES:
         for result in case(module, arrays, m, n):
             check(result, arrays.dtype, f"{m} x {n}")
+
+
+@pytest.mark.parametrize("case", [rank1_update, product_t_update], ids=lambda case: case.__name__)
+@pytest.mark.parametrize("n", [255, 256, 257])
+def test_rows_long_enough_to_be_passed_over(module, arrays, case, n):
+    for result in case(module, arrays, 7, n):
+        check(result, arrays.dtype)
 
 
 @pytest.mark.parametrize("n", SIZES[1:])
@@ -105,9 +120,7 @@ def check_loss(name, got, Z, Y, scale, dtype):
 
 def one_by_one(module, name, Z, Y, scale):
     """What loss_of_batch returns, from the kernel for one sample."""
-    columns = [
-        module.loss_of_sample(name, Z[:, j].copy(), Y[:, j].copy(), scale[j]) for j in range(Z.shape[1])
-    ]
+    columns = [module.loss_of_sample(name, Z[:, j].copy(), Y[:, j].copy(), scale[j]) for j in range(Z.shape[1])]
     losses, o, delta = zip(*columns, strict=True)
     return sum(losses), np.stack(o, axis=1), np.stack(delta, axis=1)
 
@@ -147,6 +160,24 @@ def test_extreme_logits(module, dtype, name, C, at):
         Z, Y, scale = extreme_problem(name, dtype, C, logit, at)
         check_loss(name, module.loss_of_batch(name, Z, Y, scale), Z, Y, scale, dtype)
         check_loss(name, one_by_one(module, name, Z, Y, scale), Z, Y, scale, dtype)
+
+
+@pytest.mark.parametrize("C", [2, 3, 17])
+def test_cross_entropy_of_logits_as_far_apart_as_can_be(module, dtype, C):
+    Z, Y, scale = extreme_problem("cross_entropy", dtype, C, np.finfo(dtype).max, 0)
+    assert module.loss_of_batch("cross_entropy", Z, Y, scale)[0] == 0
+    assert module.loss_of_sample("cross_entropy", Z[:, 0].copy(), Y[:, 0].copy(), 1.0)[0] == 0
+
+
+@each_loss
+def test_a_sample_of_scale_0_counts_for_nothing(module, dtype, name):
+    """The lanes that pad a batch are such samples: their logits are the biases, which may be large."""
+    for logit in (1e4, np.finfo(dtype).max / 4):
+        Z, Y, _ = extreme_problem(name, dtype, 3, logit, 0)
+        both = module.loss_of_batch(name, np.hstack([Z, 0 * Z]), np.hstack([Y, Y]), np.array([0, 1], dtype))
+        alone = module.loss_of_batch(name, 0 * Z, Y, np.array([1], dtype))
+        assert both[0] == alone[0]
+        np.testing.assert_array_equal(both[2], np.hstack([0 * Z, alone[2]]))
 
 
 @each_loss

@@ -215,6 +215,18 @@ def test_labels_of_every_type(variant):
     np.testing.assert_array_equal(*trained)
 
 
+@pytest.mark.parametrize(("given", "name"), [(np.float32, "float32"), ("f4", "float32"), (float, "float64")])
+def test_a_precision_may_be_any_name_of_its_dtype(given, name):
+    net = cmlp.Network(SIZES, dtype=given)
+    assert net.dtype == net.parameters.dtype == name
+
+
+@pytest.mark.parametrize("wrong", ["float16", "int32", ">f8", "double precision", None, 64])
+def test_other_precisions_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"dtype=.*expected one of float32, float64"):
+        cmlp.Network(SIZES, dtype=wrong)
+
+
 @pytest.mark.parametrize("given", ["float32", "float64"])
 @both_precisions
 def test_arithmetic_is_in_the_networks_precision(given, dtype):
@@ -278,7 +290,7 @@ def test_no_epochs_change_nothing():
 
 
 def order_taken(eta, W_before, W_after):
-    """The order of an epoch over one-hot samples, each of which changes one weight, read off these weights."""
+    """The order of an epoch over one-hot samples, each of which changes one weight, read off the weights."""
     bias_then = 1 - W_before - (W_after - W_before) / eta
     return np.argsort(bias_then)
 
@@ -485,41 +497,64 @@ import numpy as np
 import cmlp
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+dtype, width, batch_size, patience = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 X = np.random.RandomState(0).standard_normal((2048, 784)).astype("float32")
 y = np.arange(2048) % 10
-net = cmlp.Network((784, 1024, 1024, 10), dtype=sys.argv[1], random_state=0)
+net = cmlp.Network((784, width, width, 10), dtype=dtype, random_state=0)
 before = net.parameters.copy()
+deadline = time.monotonic() + patience
 
-def tell_when_training():
-    while np.array_equal(net.parameters, before):
+def tell_when_updated():
+    while np.array_equal(net.parameters, before) and time.monotonic() < deadline:
         time.sleep(0.01)
     print("training", flush=True)
 
-threading.Thread(target=tell_when_training, daemon=True).start()
+threading.Thread(target=tell_when_updated, daemon=True).start()
 try:
-    net.fit(X, y, batch_size=int(sys.argv[2]), epochs=10**6, learning_rate=1e-3)
+    net.fit(X, y, batch_size=batch_size, epochs=10**6, learning_rate=1e-3)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 after = net.parameters.copy()
-print(np.isfinite(after).all(), np.array_equal(after, before), np.isfinite(net.step(X[0], 0)))
+usable = np.isfinite(net.step(X[0], 0)) and not np.array_equal(net.parameters, after)
+print(np.isfinite(after).all(), not np.array_equal(after, before), usable)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to one process")
-@pytest.mark.parametrize("batch_size", [1, 32, 2048])
-@both_precisions
-def test_ctrl_c(batch_size, dtype):
-    command = [sys.executable, "-c", INTERRUPTED, dtype, str(batch_size)]
+def interrupt(dtype, width, batch_size, patience):
+    """Ctrl-C after the first update, or after `patience` seconds.
+
+    How long it takes; whether the parameters are finite, whether they changed, and whether training goes on.
+    """
+    command = [sys.executable, "-c", INTERRUPTED, dtype, str(width), str(batch_size), str(patience)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout.readline() == "training\n"
             start = time.monotonic()
             child.send_signal(signal.SIGINT)
             assert child.stdout.readline() == "interrupted\n"
-            assert time.monotonic() - start < 2  # one second, and one for a loaded machine
-            assert child.stdout.readline() == "True False True\n"
+            seconds = time.monotonic() - start
+            return seconds, *(word == "True" for word in child.stdout.readline().split())
         finally:
             child.kill()
+
+
+needs_sigint = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to one process")
+LIMIT = 2  # seconds: one, and one for a loaded machine
+
+
+@needs_sigint
+@pytest.mark.parametrize(("dtype", "batch_size"), [("float32", 1), ("float64", 32), ("float32", 2048)])
+def test_ctrl_c_keeps_the_finished_updates(dtype, batch_size):
+    seconds, finite, changed, usable = interrupt(dtype, 1024, batch_size, patience=60)
+    assert seconds < LIMIT
+    assert (finite, changed, usable) == (True, True, True)
+
+
+@needs_sigint
+def test_ctrl_c_within_the_first_update_of_a_large_network():
+    seconds, finite, changed, usable = interrupt("float64", 4096, 2048, patience=0.5)
+    assert seconds < LIMIT
+    assert (finite, changed, usable) == (True, False, True)
 
 
 # ---- the trace --------------------------------------------------------------------------------------
@@ -601,6 +636,11 @@ def test_trace_of_a_label_is_that_of_its_row():
     np.testing.assert_array_equal(by_label.y, [0, 1])
 
 
+def printed_matrix(text, heading):
+    after = text.split(heading)[1]
+    return np.array(after[: after.index("]]")].replace("[", " ").replace("]", " ").split(), float)
+
+
 @every_loss
 def test_trace_prints_every_number_of_a_small_network(loss):
     _, _, _, trace = traced(loss)
@@ -615,7 +655,14 @@ def test_trace_prints_every_number_of_a_small_network(loss):
         for value in np.concatenate(getattr(trace, name)):
             assert f"{value:.6g}" in text
     for layer in (1, 2, 3):
-        assert f"new_W_{layer} = W_{layer} - eta grad_W_{layer}" in text
+        headings = {
+            "W": f"\nW_{layer}\n",
+            "grad_W": f"\ngrad_W_{layer} = delta_{layer} o_{layer - 1}^T\n",
+            "new_W": f"\nnew_W_{layer} = W_{layer} - eta grad_W_{layer}\n",
+        }
+        for name, heading in headings.items():
+            matrix = trace[f"{name}_{layer}"]
+            np.testing.assert_allclose(printed_matrix(text, heading), matrix.ravel(), rtol=1e-5, atol=1e-6)
 
 
 def test_trace_of_a_wide_network_prints_a_part():
@@ -624,4 +671,3 @@ def test_trace_of_a_wide_network_prints_a_part():
     assert "188 more units" in text
     assert "88 more units" in text
     assert len(text.splitlines()) < 200
-    assert max(map(len, text.splitlines())) <= 130

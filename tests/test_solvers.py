@@ -66,7 +66,8 @@ def train(net, X, Y, by_steps, batch_size, **options):
 
 def take_steps(net, case, rows=slice(0, K), **changed):
     X, Y = samples()
-    return [net.step(x, y, **{"alpha": ALPHA, **CASES[case], **changed}) for x, y in zip(X[rows], Y[rows], strict=True)]
+    options = {"alpha": ALPHA, **CASES[case], **changed}
+    return [net.step(x, y, **options) for x, y in zip(X[rows], Y[rows], strict=True)]
 
 
 # ---- the formulas -----------------------------------------------------------------------------------
@@ -75,7 +76,8 @@ def take_steps(net, case, rows=slice(0, K), **changed):
 @cache
 def reference_run(case, width, batch_size):
     """The reference after K updates, and the losses before each."""
-    reference, solver, (X, Y) = Reference.of(network(width)), Solver(**CASES[case]), samples(width, K * batch_size)
+    reference, solver = Reference.of(network(width)), Solver(**CASES[case])
+    X, Y = samples(width, K * batch_size)
     starts = range(0, len(X), batch_size)
     losses = [reference.step(X[i : i + batch_size], Y[i : i + batch_size], solver, ALPHA) for i in starts]
     return reference, losses
@@ -160,10 +162,9 @@ def test_torch(torch, case, width, batch_size, by_steps):
     layers = torch_network(torch, net)
     torch_train(torch, layers, torch_solver(torch, layers, batch_size, **CASES[case]), X, Y, batch_size)
     train(net, X, Y, by_steps, batch_size, alpha=ALPHA, **CASES[case])
-    expected = Reference(
-        [layer.weight.detach().numpy() for layer in layers], [layer.bias.detach().numpy() for layer in layers],
-        net.activation, net.loss_name,
-    )  # fmt: skip
+    weights = [layer.weight.detach().numpy() for layer in layers]
+    biases = [layer.bias.detach().numpy() for layer in layers]
+    expected = Reference(weights, biases, net.activation, net.loss_name)
     assert_network_close(net, expected, TOLERANCE["float64"])
 
 
@@ -180,6 +181,17 @@ def test_state_lasts_when_settings_change(case):
         solver.learning_rate = rate
         reference.step(X[rows], Y[rows], solver, ALPHA)
         net.step(X[rows], Y[rows], alpha=ALPHA, **{**CASES[case], "learning_rate": rate})
+    assert_network_close(net, reference, TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize("case", ["momentum", "nesterov", "rmsprop, other constants"])
+def test_velocity_lasts_when_momentum_changes(case):
+    net, (X, Y) = network(), samples()
+    reference, solver = Reference.of(net), Solver(**CASES[case])
+    for x, y, momentum in zip(X, Y, [0.9, 0.9, 0.0, 0.0, 0.5, 0.9], strict=False):
+        solver.momentum = momentum
+        reference.step([x], [y], solver, ALPHA)
+        net.step(x, y, alpha=ALPHA, **{**CASES[case], "momentum": momentum})
     assert_network_close(net, reference, TOLERANCE["float64"])
 
 

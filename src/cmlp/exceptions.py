@@ -31,4 +31,7 @@ class ModelFileError(ValueError):
 
     def __init__(self, path: Any, problem: str):
         super().__init__(f"cannot load {str(path)!r}: {problem}")
-        self.path = str(path)
+        self.path, self.problem = str(path), problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.problem)

@@ -7,8 +7,10 @@ shape and offsets, and "__metadata__" to a flat dictionary of strings.  Nothing 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import reprlib
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -16,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from .exceptions import ModelFileError
-from .validation import Array
+from .validation import Array, shown
 
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_HEADER = 100_000_000
+MAX_AXES = 8
 CHECKSUM = "sha256"
 
 
@@ -28,11 +31,12 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
     """Writes the file beside its place and moves it there: at any moment the old file or the new one is whole."""
     import tempfile  # here, like hashlib below: `import cmlp` is to stay quick
 
-    path = os.path.realpath(os.fspath(path))
+    path = os.path.realpath(file_path(path))
+    _refuse_what_is_no_file(path)
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
     header = _header(arrays, blocks, metadata)
     folder, name = os.path.split(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+    handle, temporary = tempfile.mkstemp(prefix=f".{name[:32]}.", suffix=".part", dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(len(header).to_bytes(8, "little"))
@@ -48,6 +52,24 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def file_path(path: Any) -> str:
+    """A path as text, from text, bytes or what os.fspath takes."""
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        raise TypeError(f"path={shown(path)}: expected a str, bytes or os.PathLike") from None
+    if "\0" in text:
+        raise ValueError(f"path={shown(path)}: expected no null character")
+    return text
+
+
+def _refuse_what_is_no_file(path: str) -> None:
+    """A folder cannot be replaced by a file, and a device or a pipe must not be."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        code = errno.EISDIR if os.path.isdir(path) else errno.EINVAL
+        raise OSError(code, os.strerror(code), path)
 
 
 def _header(arrays: Mapping[str, Array], blocks: list[Array], metadata: Mapping[str, str]) -> bytes:
@@ -105,7 +127,7 @@ def read(path: Any) -> tuple[dict[str, Array], dict[str, str]]:
     ModelFileError
         If it is not what `write` writes, naming the file and what is wrong.
     """
-    path = os.fspath(path)
+    path = file_path(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         header, start = _read_header(path, file, size)
@@ -125,11 +147,12 @@ def _read_header(path: str, file: Any, size: int) -> tuple[dict[str, Any], int]:
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8 or length > min(size - 8, MAX_HEADER):
         raise ModelFileError(path, f"it is {size} bytes long and does not hold a header: truncated, or another format")
+    content = file.read(length)
     try:
-        header = json.loads(file.read(length).decode(), object_pairs_hook=_no_duplicates)
+        header = json.loads(content.decode(), object_pairs_hook=_no_duplicates)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ModelFileError(path, f"its header is not JSON ({error}): damaged, or another format") from None
-    if not isinstance(header, dict):
+    if not isinstance(header, dict) or not content.rstrip(b" ").endswith(b"}"):
         raise ModelFileError(path, "its header is not a JSON object: damaged, or another format")
     return header, 8 + length
 
@@ -152,26 +175,32 @@ def _check_entries(path: str, header: dict[str, Any], data: int) -> None:
     """The arrays follow one another from 0 to the end of the data, each as long as its shape says."""
     start = 0
     for name, entry in header.items():
-        fields = set(entry) if isinstance(entry, dict) else set()
-        if fields != {"dtype", "shape", "data_offsets"} or entry["dtype"] not in DTYPES:
-            raise ModelFileError(
-                path, f"its header describes {name!r} as {str(entry)[:80]}: expected dtype, shape and offsets"
-            )
-        shape, offsets = entry["shape"], entry["data_offsets"]
-        if not (_naturals(shape) and _naturals(offsets)):
-            raise ModelFileError(
-                path, f"{name!r} has shape {str(shape)[:40]} and offsets {str(offsets)[:40]}: expected lengths"
-            )
-        end = start + prod(shape) * DTYPES[entry["dtype"]].itemsize
-        if offsets != [start, end]:
-            raise ModelFileError(path, f"{name!r} lies at {offsets}: expected [{start}, {end}] by its shape and place")
+        if not _is_entry(entry):
+            problem = f"its header describes {shown(name)} as {reprlib.repr(entry)}: expected dtype, shape and offsets"
+            raise ModelFileError(path, problem)
+        end = start + prod(entry["shape"]) * DTYPES[entry["dtype"]].itemsize
+        if entry["data_offsets"] != [start, end]:
+            place = f"{shown(name)} lies at {shown(entry['data_offsets'])}"
+            raise ModelFileError(path, f"{place}: expected [{start}, {end}] by its shape and place")
         start = end
     if start != data:
         raise ModelFileError(path, f"it holds {data} bytes of data, its header describes {start}: truncated or altered")
 
 
-def _naturals(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**63 for item in value)
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        return False
+    known = isinstance(entry["dtype"], str) and entry["dtype"] in DTYPES
+    return known and _integers(entry["shape"], 1, MAX_AXES) and _integers(entry["data_offsets"], 0, 2)
+
+
+def _integers(value: Any, low: int, most: int) -> bool:
+    """Whether a value from JSON is a list of at most `most` integers within 63 bits, none below `low`."""
+    return (
+        isinstance(value, list)
+        and len(value) <= most
+        and all(type(item) is int and low <= item < 2**63 for item in value)
+    )
 
 
 def _array(content: bytes, entry: dict[str, Any]) -> Array:

@@ -51,16 +51,26 @@ class Task:
         """What the network's loss is measured against, for n samples; refuses labels that are not among the classes."""
         if self.kind == "regression":
             values = check.numeric_array(name, y)
-            if values.shape not in ((n,), (n, 1)) and values.shape != (n, self.outputs):
-                raise ValueError(f"{name} has shape {values.shape}: expected ({n}, {self.outputs})")
-            return values.reshape(n, self.outputs) if values.size == n * self.outputs else values
+            if values.shape != (n, self.outputs) and (values.shape != (n,) or self.outputs > 1):
+                expected = f"({n}, {self.outputs})" + (f" or ({n},)" if self.outputs == 1 else "")
+                raise ValueError(f"{name} has shape {values.shape}: expected {expected}")
+            check.finite(name, values)
+            return values.reshape(n, self.outputs)
         labels = _label_array(name, y)
         if self.kind == "multilabel":
-            if labels.shape != (n, self.outputs) or not np.isin(labels, (0, 1)).all():
-                raise ValueError(f"{name} has shape {labels.shape}: expected 0 and 1 of shape ({n}, {self.outputs})")
-            return labels
+            return self._indicators(name, labels, n)
         codes = self.encode(name, labels, n)
         return codes.reshape(-1, 1) if self.loss == "binary_cross_entropy" else codes
+
+    def _indicators(self, name: str, labels: Array, n: int) -> Array:
+        if labels.dtype.kind not in "biuf":
+            raise TypeError(f"{name} has dtype {labels.dtype}: expected indicators, 0 or 1")
+        if labels.shape != (n, self.outputs):
+            raise ValueError(f"{name} has shape {labels.shape}: expected indicators ({n}, {self.outputs})")
+        wrong = ~np.isin(labels, (0, 1))
+        if wrong.any():
+            raise ValueError(f"{check.entry(name, labels, int(wrong.argmax()))}: expected indicators, 0 or 1")
+        return labels
 
     def encode(self, name: str, labels: Array, n: int) -> Array:
         """Positions of labels among the classes."""
@@ -73,11 +83,12 @@ class Task:
             unknown = self.classes[codes] != labels
         except TypeError:
             raise TypeError(
-                f"{name} has dtype {labels.dtype}: expected labels like {check.shown(self.classes)}"
+                f"{name} has dtype {labels.dtype}: expected labels like {check.shown(self.classes.tolist())}"
             ) from None
         if np.any(unknown):
             i = int(np.argmax(unknown))
-            raise ValueError(f"{name}[{i}]={labels[i]!r}: expected one of the classes {check.shown(self.classes)}")
+            label, classes = check.shown(labels[i : i + 1].tolist()[0]), check.shown(self.classes.tolist())
+            raise ValueError(f"{name}[{i}]={label}: expected one of the classes {classes}")
         return codes.astype(np.intp)
 
     def probabilities(self, outputs: Array) -> Array:
@@ -105,11 +116,11 @@ def read_task(y: Any, loss: str | None) -> Task:
     labels = _label_array("y", y)
     if labels.ndim == 2 and labels.shape[1] > 1:
         return _many_columns(labels, loss)
+    if labels.dtype.kind == "f" and _has_fractions(labels):
+        return _regression(labels, _only("regression", loss, "squared_error", REGRESSION_LOSSES))
     labels = _one_column(labels)
     if labels.ndim != 1:
         raise ValueError(f"y has shape {labels.shape}: expected (n,) or (n, outputs)")
-    if labels.dtype.kind == "f" and _has_fractions(labels):
-        return _regression(labels, _only("regression", loss, "squared_error", REGRESSION_LOSSES))
     return _classes(labels, loss)
 
 
@@ -140,9 +151,14 @@ def _many_columns(labels: Array, loss: str | None) -> Task:
     if labels.dtype.kind == "f" and _has_fractions(labels):
         return _regression(labels, _only("regression", loss, "squared_error", REGRESSION_LOSSES))
     raise ValueError(
-        f"y has shape {labels.shape} and whole numbers other than 0 and 1: expected class labels (n,), indicators "
-        "of 0 and 1 (n, labels), or, with loss='squared_error', values (n, outputs)"
+        f"y has shape {labels.shape} and holds {_other_than_indicators(labels)}: expected class labels (n,), "
+        "indicators of 0 and 1 (n, labels), or, with loss='squared_error', values (n, outputs)"
     )
+
+
+def _other_than_indicators(labels: Array) -> str:
+    others = labels[~np.isin(labels, (0, 1))] if labels.dtype.kind in "biuf" else labels.ravel()
+    return check.shown(others[:1].tolist()[0])
 
 
 def _regression(y: Array, loss: str) -> Task:
@@ -158,8 +174,6 @@ def _only(kind: str, loss: str | None, default: str, options: tuple[str, ...]) -
 
 
 def _has_fractions(values: Array) -> bool:
-    if not np.isfinite(values).all():
-        raise ValueError("y holds NaN or infinity: expected finite numbers")
     return bool((values != np.floor(values)).any())
 
 
@@ -169,10 +183,7 @@ def _one_column(labels: Array) -> Array:
 
 def _label_array(name: str, y: Any) -> Array:
     """Labels as an array of one kind: booleans, integers, floats, strings or ordered objects."""
-    if hasattr(y, "toarray") and hasattr(y, "nnz"):
-        raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
-    if isinstance(y, np.ma.MaskedArray) and np.ma.is_masked(y):
-        raise ValueError(f"{name} has masked entries: fill or drop them first")
+    check.refuse_sparse_and_masked(name, y)
     if y is None:
         raise TypeError(f"{name} is None: expected labels or values")
     try:
@@ -183,23 +194,32 @@ def _label_array(name: str, y: Any) -> Array:
         raise ValueError(f"{name} has shape {labels.shape}: expected at least one label")
     if labels.dtype.kind not in "biufUSO":
         raise TypeError(f"{name} has dtype {labels.dtype}: expected booleans, numbers or strings")
+    if labels.dtype.kind in "US" and not hasattr(y, "dtype"):
+        _of_one_kind(name, np.asarray(y, object))  # NumPy makes strings of numbers and NaN among strings
     if labels.dtype.kind == "O":
         labels = _of_one_kind(name, labels)
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise ValueError(f"{name} holds NaN or infinity: expected labels or finite values")
+    if labels.dtype.kind == "f":
+        check.finite(name, labels)
+        labels = labels if labels.dtype.itemsize <= 8 else labels.astype(np.float64)
     return labels
 
 
 def _of_one_kind(name: str, labels: Array) -> Array:
     """Python objects as strings or numbers."""
     types = {type(label) for label in labels.flat}
+    numbers = not any(issubclass(t, check.NOT_NUMBERS) for t in types)
     if all(issubclass(t, str) for t in types):
         return labels
+    if all(issubclass(t, bytes) for t in types):
+        return labels.astype(np.bytes_)
     if all(issubclass(t, bool | np.bool_) for t in types):
         return labels.astype(bool)
-    if all(issubclass(t, int | np.integer) and not issubclass(t, bool) for t in types):
-        return labels.astype(np.int64)
-    if all(issubclass(t, int | float | np.number) and not issubclass(t, bool) for t in types):
-        return labels.astype(np.float64)
+    try:
+        if numbers and all(issubclass(t, int | np.integer) for t in types):
+            return labels.astype(np.int64)
+        if numbers and all(issubclass(t, int | float | np.number) for t in types):
+            return labels.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} holds integers of more than 64 bits: expected smaller labels or values") from None
     names = ", ".join(sorted(t.__name__ for t in types))
     raise TypeError(f"{name} holds objects of type {names}: expected labels of one type, strings, integers or booleans")

@@ -126,6 +126,8 @@ class Model:
         ------
         OSError
             If the file cannot be written.
+        ValueError
+            If the labels are far larger than the network, so that `load` would refuse them.
         """
         saved.write(path, self.network, self._task, self._history)
 
@@ -190,7 +192,7 @@ def fit(
         Schedule: constant; learning_rate_init / (t + 1)^power_t after t samples; divided by 5 whenever the training
         stalls; falling along a half cosine to 0 at max_iter.
     learning_rate_init : float, default 0.001
-    power_t : float, default 0.5
+    power_t : float in [0, 10], default 0.5
     max_iter : int, default 200
         Epochs at most.
     shuffle : bool, default True
@@ -214,7 +216,7 @@ def fit(
     epsilon : float, default 1e-8
         Of adam, adamw and rmsprop.
     n_iter_no_change : int, default 10
-        Epochs without improvement after which the training stops.
+        The training stops when more epochs than this in a row bring no improvement.
     sample_weight : array-like of shape (n,), optional
         Relative importance of the samples: factors of their losses, scaled to a mean of one.
     X_val, y_val : array-like, optional
@@ -236,7 +238,8 @@ def fit(
     Warns
     -----
     UserWarning
-        On Ctrl-C, which ends the training; the model returned has the parameters of the last finished update.
+        On Ctrl-C, which ends the training; the model returned has the parameters of the last finished update or, with a
+        validation set, the best so far.
 
     Examples
     --------
@@ -257,19 +260,18 @@ def fit(
     if loss is not None:
         check.choice("loss", loss, CLASS_LOSSES + REGRESSION_LOSSES)
     if (X_val is None) != (y_val is None):
-        raise ValueError("X_val and y_val go together: expected both or neither")
+        missing = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"{missing}=None: expected both of X_val and y_val, or neither")
     random = check.random_source("random_state", random_state)
-    hidden = (hidden_layer_sizes,) if np.isscalar(hidden_layer_sizes) else hidden_layer_sizes
-    hidden = check.sizes("hidden_layer_sizes", hidden, 0)
+    hidden = _hidden(hidden_layer_sizes)
 
     X = check.numeric_array("X", X)
+    check.rows_of("X", X, None)
     task = read_task(y, loss)
-    features = X.shape[1] if X.ndim == 2 else 0
     chosen = precision("dtype", dtype if dtype is not None else "float32" if X.dtype == np.float32 else "float64")
-    network = Network((max(features, 1), *hidden, task.outputs), activation, task.loss, chosen, random)
+    network = Network((X.shape[1], *hidden, task.outputs), activation, task.loss, chosen, random)
     X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
-    if weights is not None:
-        weights = weights * chosen.type(len(weights) / weights.sum(dtype=np.float64))
+    weights = _relative(weights)
     model = Model(network, task)
     rows, validate = _validation(model, X, targets, weights, X_val, y_val, options, random)
 
@@ -282,6 +284,21 @@ def fit(
         error.model = model
         raise
     return model
+
+
+def _hidden(sizes: Any) -> tuple[int, ...]:
+    if np.isscalar(sizes):
+        return (check.whole("hidden_layer_sizes", sizes, 1, "a positive integer or a sequence of them"),)
+    return check.sizes("hidden_layer_sizes", sizes, 0)
+
+
+def _relative(weights: Array | None) -> Array | None:
+    """Sample weights scaled to a mean of one, by way of a maximum of one so that no sum overflows."""
+    if weights is None:
+        return None
+    share = weights / weights.max()
+    scaled: Array = share * share.dtype.type(len(share) / share.sum(dtype=np.float64))
+    return scaled
 
 
 def _validation(
@@ -300,6 +317,11 @@ def _validation(
     rows, held = hold_out(len(X), options.validation_fraction, stratify, random)
     X_held, y_held = X[held], targets[held]
     w_held = None if weights is None else weights[held]
+    if weights is not None and not (weights[rows].any() and weights[held].any()):
+        raise ValueError(
+            f"sample_weight is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
+            "expected a positive one in each part, or X_val and y_val"
+        )
     return rows, lambda: _score(task, network._engine.predict(X_held), y_held, w_held)
 
 
@@ -357,7 +379,7 @@ def load(path: Any) -> Model:
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or path-like
 
     Returns
     -------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,7 +107,6 @@ class Network:
         )
         self._predict_one = self._engine.predict_one
         self._step_one = self._engine.step_one
-        self._settings: tuple[Any, ...] | None = None
 
     def __repr__(self) -> str:
         return (
@@ -281,7 +282,7 @@ class Network:
         Returns
         -------
         float
-            The mean loss before the update, the L2 term included.
+            The mean loss before the update, the L2 term included (which adamw does not have in its loss).
 
         Raises
         ------
@@ -291,11 +292,12 @@ class Network:
             If another thread is training this network.
         """
         settings = (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
-        if settings != self._settings:
-            self._set_solver(*settings)
-        loss = self._step_one(x, y) if sample_weight is None else None
-        if loss is None:
-            loss = self._engine.step(*self._batch(x, y, sample_weight))
+        loss = self._step_one(x, y, settings) if sample_weight is None else None
+        if loss is None:  # other settings, or not as the kernels take it: convert, or say why not
+            batch = self._batch(x, y, sample_weight)
+            with self._training():
+                self._set_solver(*settings)
+                loss = self._engine.step(*batch)
         if loss - loss != 0:
             raise DivergenceError(
                 f"the loss is {loss} before this step: nothing was updated; try a smaller learning_rate"
@@ -355,16 +357,26 @@ class Network:
         batch_size = min(check.whole("batch_size", batch_size, 1), len(X))
         epochs = check.whole("epochs", epochs, 0)
         random = check.random_source("random_state", random_state) if check.flag("shuffle", shuffle) else None
-        self._set_solver(solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
-        self._engine.reset_solver()
         order = np.arange(len(X), dtype=np.intp)
         losses = np.empty(epochs)
-        for epoch in range(epochs):
-            if random is not None:
-                random.shuffle(order)
-            shuffled = order if random is not None else None
-            losses[epoch] = self._epoch(X, y, sample_weight, shuffled, batch_size, epoch + 1)
+        with self._training():
+            self._set_solver(solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
+            self._engine.reset_solver()
+            for epoch in range(epochs):
+                if random is not None:
+                    random.shuffle(order)
+                shuffled = order if random is not None else None
+                losses[epoch] = self._epoch(X, y, sample_weight, shuffled, batch_size, epoch + 1)
         return losses
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """One thread at a time: RuntimeError for a second."""
+        self._engine.begin_training()
+        try:
+            yield
+        finally:
+            self._engine.end_training()
 
     def _epoch(
         self, X: Array, y: Array, sample_weight: Array | None, order: Array | None, batch_size: int, epoch: int
@@ -382,6 +394,7 @@ class Network:
         beta_2: float, epsilon: float, epsilon_outside: bool = False,
     ) -> None:  # fmt: skip
         self._engine.set_solver(
+            (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon),
             self._solver_codes[check.choice("solver", solver, SOLVERS)],
             check.number("learning_rate", learning_rate, 0, float(np.finfo(self.dtype).max)),
             check.number("momentum", momentum, 0, 1),
@@ -392,7 +405,6 @@ class Network:
             check.number("epsilon", epsilon, 0, open_low=True),
             epsilon_outside,
         )
-        self._settings = (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
 
     # ---- arguments ---------------------------------------------------------------------------------
 
@@ -423,7 +435,7 @@ class Network:
         }
         return {
             **state,
-            "settings": self._settings,
+            "settings": self._engine.settings,
             "solver_state": self._engine.solver_state,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -11,13 +12,21 @@ import numpy as np
 from . import files
 from . import validation as check
 from .exceptions import ModelFileError
-from .labels import CLASS_LOSSES, REGRESSION_LOSSES, Task
+from .labels import CLASS_LOSSES, INDICATORS, REGRESSION_LOSSES, Task
 from .network import Network, precision
 from .training import History
 from .validation import Array
 
 FORMAT = "cmlp model 1"
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+LOSSES = {
+    "binary": CLASS_LOSSES,
+    "multiclass": ("cross_entropy",),
+    "multilabel": ("binary_cross_entropy",),
+    "regression": REGRESSION_LOSSES,
+}
+LABEL_DTYPE = re.compile("[<>|]?(b1|[iu][1248]|f[248]|[US][0-9]{1,9}|O)")
+LABEL_BYTES = 2**24  # that labels may take, or 8 times what the parameters take
 
 
 def write(path: Any, network: Network, task: Task, history: History) -> None:
@@ -30,6 +39,7 @@ def write(path: Any, network: Network, task: Task, history: History) -> None:
 
 def read(path: Any) -> tuple[Network, Task, History]:
     """What `write` wrote; ModelFileError for anything else."""
+    path = files.file_path(path)
     arrays, metadata = files.read(path)
     if metadata.get("format") != FORMAT:
         raise ModelFileError(path, f"its format is {metadata.get('format')!r}: expected {FORMAT!r}")
@@ -50,7 +60,7 @@ def _description(network: Network, task: Task, history: History) -> dict[str, An
             "loss": task.loss,
             "column": task.column,
             "label_dtype": task.label_dtype.str,
-            "classes": None if task.classes is None else _described_labels(task.classes),
+            "classes": None if task.classes is None else _described_labels(task.classes, network.parameters.nbytes),
         },
         "history": {
             "loss_curve_": history.loss_curve_,
@@ -75,7 +85,7 @@ def _from_description(arrays: dict[str, Array], described: dict[str, Any]) -> tu
         raise ValueError(f"its arrays are not all {dtype}")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its parameters are not all finite")
-    task = _task(described["task"], sizes[-1])
+    task = _task(described["task"], sizes[-1], sum(array.nbytes for array in arrays.values()))
     network = Network(sizes, described["activation"], task.loss, dtype, random_state=0)
     for layer in range(1, len(sizes)):
         network.weights[layer - 1][...] = arrays[f"W_{layer}"]
@@ -83,45 +93,81 @@ def _from_description(arrays: dict[str, Array], described: dict[str, Any]) -> tu
     return network, task, _history(described["history"])
 
 
-def _task(described: dict[str, Any], outputs: int) -> Task:
-    kind = check.choice("kind", described["kind"], ("binary", "multiclass", "multilabel", "regression"))
-    losses = REGRESSION_LOSSES if kind == "regression" else CLASS_LOSSES
-    classes = None if kind == "regression" else _labels(described["classes"])
-    task = Task(
-        kind,
-        check.choice("loss", described["loss"], losses),
-        outputs,
-        classes,
-        check.flag("column", described["column"]),
-        np.dtype(str(described["label_dtype"])),
-    )
-    if classes is not None and len(classes) != (2 if kind == "binary" else outputs):
-        raise ValueError(f"it has {len(classes)} classes for {outputs} outputs")
-    return task
+def _task(described: dict[str, Any], outputs: int, parameter_bytes: int) -> Task:
+    kind = check.choice("kind", described["kind"], LOSSES)
+    loss = check.choice("loss", described["loss"], LOSSES[kind])
+    classes = None if kind == "regression" else _labels(described["classes"], parameter_bytes)
+    column = check.flag("column", described["column"])
+    indicators = _label_dtype(described["label_dtype"]) if kind == "multilabel" else INDICATORS
+    if classes is not None and not _consistent(kind, loss, classes, outputs):
+        raise ValueError(f"{kind} under {loss} with {outputs} outputs, the classes {check.shown(classes.tolist())}")
+    if (kind == "regression" and column and outputs > 1) or indicators.kind not in "biuf":
+        raise ValueError(f"its predictions are not those of {kind} with {outputs} outputs")
+    return Task(kind, loss, outputs, classes, column, indicators)
+
+
+def _consistent(kind: str, loss: str, classes: Array, outputs: int) -> bool:
+    """Whether these are classes as `labels.read_task` makes them, for this number of outputs."""
+    if kind == "multilabel":
+        return np.array_equal(classes, np.arange(outputs))
+    single = kind == "binary" and loss == "binary_cross_entropy"
+    ordered = np.array_equal(np.unique(classes), classes)
+    return ordered and (kind == "binary") == (len(classes) == 2) and outputs == (1 if single else len(classes))
 
 
 def _history(described: dict[str, Any]) -> History:
     scores = described["validation_scores_"]
-    best = described["best_validation_score_"]
     return History(
-        [float(loss) for loss in described["loss_curve_"]],
-        None if scores is None else [float(score) for score in scores],
-        np.inf if described["best_loss_"] is None else float(described["best_loss_"]),
-        None if best is None else float(best),
+        [_real(loss) for loss in described["loss_curve_"]],
+        None if scores is None else [_real(score) for score in scores],
+        np.inf if described["best_loss_"] is None else _real(described["best_loss_"]),
+        None if described["best_validation_score_"] is None else _real(described["best_validation_score_"]),
         check.flag("converged_", described["converged_"]),
     )
 
 
-def _described_labels(classes: Array) -> dict[str, Any]:
-    """Labels as JSON: their dtype and values."""
-    values = classes.astype("U") if classes.dtype.kind == "S" else classes
-    return {"dtype": classes.dtype.str, "values": values.tolist()}
+def _real(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"its history holds {check.shown(value)}: expected numbers")
+    return float(value)
 
 
-def _labels(described: dict[str, Any]) -> Array:
-    dtype = np.dtype(str(described["dtype"]))
-    values = described["values"]
-    plain = isinstance(values, list) and all(isinstance(value, bool | int | float | str) for value in values)
-    if not plain or dtype.kind not in "biufUSO":
+# ---- labels ----------------------------------------------------------------------------------------
+
+
+def _described_labels(classes: Array, parameter_bytes: int) -> dict[str, Any]:
+    """Labels as JSON: their dtype and values, bytes as the characters of the same codes."""
+    _check_room(len(classes), classes.dtype, parameter_bytes)
+    return {"dtype": classes.dtype.str, "values": _as_json(classes)}
+
+
+def _as_json(classes: Array) -> list[Any]:
+    values: list[Any] = classes.tolist()
+    return [value.decode("latin-1") for value in values] if classes.dtype.kind == "S" else values
+
+
+def _check_room(n: int, dtype: np.dtype[Any], parameter_bytes: int) -> None:
+    """A short file could else name a dtype so wide that its labels fill the memory."""
+    room = LABEL_BYTES + 8 * parameter_bytes
+    if n * dtype.itemsize > room:
+        raise ValueError(f"{n} labels of dtype {dtype} take {n * dtype.itemsize} bytes: expected at most {room}")
+
+
+def _label_dtype(text: Any) -> np.dtype[Any]:
+    if not isinstance(text, str) or not LABEL_DTYPE.fullmatch(text):
+        raise ValueError(f"its labels are of dtype {check.shown(text)}: expected booleans, numbers or strings")
+    return np.dtype(text)
+
+
+def _labels(described: dict[str, Any], parameter_bytes: int) -> Array:
+    dtype, values = _label_dtype(described["dtype"]), described["values"]
+    kinds = str if dtype.kind in "USO" else bool | int | float
+    if not isinstance(values, list) or not all(isinstance(value, kinds) for value in values):
         raise ValueError(f"its classes are {check.shown(described)}")
-    return np.array(values, dtype)
+    _check_room(len(values), dtype, parameter_bytes)
+    encoded = [value.encode("latin-1") for value in values] if dtype.kind == "S" else values
+    with np.errstate(over="ignore"):
+        labels = np.array(encoded, dtype)
+    if _as_json(labels) != values:
+        raise ValueError(f"its classes {check.shown(values)} are not of dtype {dtype}")
+    return labels

@@ -18,6 +18,8 @@ from .validation import Array, RandomSource
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
 AUTO_BATCH = 200
 SMALLEST_ADAPTIVE_RATE = 1e-6
+LARGEST = float(np.finfo(np.float32).max)  # of what either precision computes with
+LARGEST_POWER = 10  # of the number of samples seen, which is to stay a float
 
 
 @dataclass(frozen=True)
@@ -44,28 +46,41 @@ class Options:
     n_iter_no_change: int = 10
 
     def checked(self) -> Options:
-        check.choice("solver", self.solver, SOLVERS)
-        check.number("alpha", self.alpha, 0)
+        return Options(
+            solver=check.choice("solver", self.solver, SOLVERS),
+            alpha=check.number("alpha", self.alpha, 0, LARGEST),
+            batch_size=self._checked_batch_size(),
+            learning_rate=check.choice("learning_rate", self.learning_rate, SCHEDULES),
+            learning_rate_init=check.number("learning_rate_init", self.learning_rate_init, 0, LARGEST, open_low=True),
+            power_t=check.number("power_t", self.power_t, 0, LARGEST_POWER),
+            max_iter=check.whole("max_iter", self.max_iter, 1),
+            shuffle=check.flag("shuffle", self.shuffle),
+            tol=check.number("tol", self.tol, 0),
+            verbose=self._checked_verbose(),
+            momentum=check.number("momentum", self.momentum, 0, 1),
+            nesterovs_momentum=check.flag("nesterovs_momentum", self.nesterovs_momentum),
+            early_stopping=check.flag("early_stopping", self.early_stopping),
+            validation_fraction=check.number(
+                "validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True
+            ),
+            beta_1=check.number("beta_1", self.beta_1, 0, 1, open_high=True),
+            beta_2=check.number("beta_2", self.beta_2, 0, 1, open_high=True),
+            epsilon=check.number("epsilon", self.epsilon, 0, open_low=True),
+            n_iter_no_change=check.whole("n_iter_no_change", self.n_iter_no_change, 1),
+        )
+
+    def _checked_batch_size(self) -> int | str:
+        expected = "'auto' or a positive integer"
+        if not isinstance(self.batch_size, str):
+            return check.whole("batch_size", self.batch_size, 1, expected)
         if self.batch_size != "auto":
-            if isinstance(self.batch_size, str):
-                raise ValueError(f"batch_size={self.batch_size!r}: expected 'auto' or a positive integer")
-            check.whole("batch_size", self.batch_size, 1)
-        check.choice("learning_rate", self.learning_rate, SCHEDULES)
-        check.number("learning_rate_init", self.learning_rate_init, 0, open_low=True)
-        check.number("power_t", self.power_t, 0)
-        check.whole("max_iter", self.max_iter, 1)
-        check.flag("shuffle", self.shuffle)
-        check.number("tol", self.tol, 0)
-        check.whole("verbose", int(self.verbose) if isinstance(self.verbose, bool) else self.verbose, 0)
-        check.number("momentum", self.momentum, 0, 1)
-        check.flag("nesterovs_momentum", self.nesterovs_momentum)
-        check.flag("early_stopping", self.early_stopping)
-        check.number("validation_fraction", self.validation_fraction, 0, 1, open_low=True, open_high=True)
-        check.number("beta_1", self.beta_1, 0, 1, open_high=True)
-        check.number("beta_2", self.beta_2, 0, 1, open_high=True)
-        check.number("epsilon", self.epsilon, 0, open_low=True)
-        check.whole("n_iter_no_change", self.n_iter_no_change, 1)
-        return self
+            raise ValueError(f"batch_size={check.shown(self.batch_size)}: expected {expected}")
+        return self.batch_size
+
+    def _checked_verbose(self) -> bool | int:
+        if isinstance(self.verbose, bool | np.bool_):
+            return bool(self.verbose)
+        return check.whole("verbose", self.verbose, 0, "True, False or an integer, 0 or more")
 
     def batch_of(self, n: int) -> int:
         return min(AUTO_BATCH if self.batch_size == "auto" else int(self.batch_size), n)
@@ -128,7 +143,8 @@ class Watch:
         if self.validate is None:
             improved = loss <= history.best_loss_ - tol
         else:
-            score = self._validated(self.validate())
+            with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverges in the next epoch
+                score = self._validated(self.validate())
             improved = self._improved(score, tol)
         history.best_loss_ = min(history.best_loss_, loss)
         self.stalled = 0 if improved else self.stalled + 1
@@ -140,7 +156,7 @@ class Watch:
 
     def _improved(self, score: float, tol: float) -> bool:
         best = self.history.best_validation_score_
-        if best is None or score > best:
+        if best is None or score > best or math.isnan(best):
             self.history.best_validation_score_ = score
             self.best = self.network.parameters.copy()
         return best is None or score >= best + tol
@@ -180,8 +196,8 @@ def train(
     history_out(watch.history)
     batch_size = options.batch_of(len(rows))
     order = rows if options.shuffle or len(rows) < len(X) else None
-    network._engine.reset_solver()
-    with Progress(options) as progress:
+    with network._training(), Progress(options) as progress:
+        network._engine.reset_solver()
         try:
             for epoch in range(1, options.max_iter + 1):
                 _set_solver(network, options, rate.value)
@@ -196,9 +212,8 @@ def train(
                         break
                     watch.stalled = 0
         except KeyboardInterrupt:
-            warnings.warn(
-                "training interrupted: the model has the parameters of the last finished update", stacklevel=3
-            )
+            kept = "last finished update" if watch.best is None else "best validation score"
+            warnings.warn(f"training interrupted: the model has the parameters of the {kept}", stacklevel=3)
     watch.restore_best()
     return watch.history
 
@@ -259,7 +274,11 @@ class Progress:
 
 
 def _bar(total: int) -> Any:
-    if sys.stderr is None or not sys.stderr.isatty():
+    try:
+        terminal = sys.stderr.isatty()
+    except (AttributeError, ValueError):  # none, a stand-in, or closed
+        terminal = False
+    if not terminal:
         return None
     try:
         from tqdm import tqdm

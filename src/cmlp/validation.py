@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -21,28 +21,46 @@ Array: TypeAlias = "NDArray[Any]"
 RandomSource: TypeAlias = "np.random.RandomState | np.random.Generator"
 
 SUMS_TO_ONE = 1e-3  # how far a row of target probabilities may be off
+TARGET_RANGES = {
+    "cross_entropy": (0.0, 1 + SUMS_TO_ONE),
+    "binary_cross_entropy": (0.0, 1.0),
+    "poisson": (0.0, math.inf),
+}
+NOT_REAL = (str, bytes, complex, np.complexfloating, np.datetime64, np.timedelta64)
+NOT_NUMBERS = (*NOT_REAL, bool, np.bool_)
 
 
 def shown(value: Any, limit: int = 60) -> str:
     """A value in a message: on one line, cut."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python refuses to write out very long integers
+        text = f"<{type(value).__name__} with too many digits>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 # ---- single values ---------------------------------------------------------------------------------
 
 
-def whole(name: str, value: Any, low: int) -> int:
+def whole(name: str, value: Any, low: int, expected: str = "") -> int:
     """An integer of at least `low`."""
-    if not isinstance(value, bool | np.bool_):
-        try:
-            number = operator.index(value)
-        except TypeError:
-            number = low - 1
-        if number >= low:
-            return number
     kind = {0: "an integer, 0 or more", 1: "a positive integer"}.get(low, f"an integer, {low} or more")
-    raise _refused(name, value, kind, integers=True)
+    number = _index(value)
+    if number is None:
+        raise TypeError(f"{name}={shown(value)}: expected {expected or kind}")
+    if number < low:
+        raise ValueError(f"{name}={shown(value)}: expected {expected or kind}")
+    return number
+
+
+def _index(value: Any) -> int | None:
+    """An integer of any type as Python's own, None for what is none."""
+    if isinstance(value, NOT_NUMBERS):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def number(
@@ -59,22 +77,25 @@ def number(
     high_text = f"{'below' if open_high else 'at most'} {high:g}"
     texts = [low_text] * math.isfinite(low) + [high_text] * math.isfinite(high)
     expected = " ".join(["a finite number", " and ".join(texts)]).strip()
-    if isinstance(value, bool | np.bool_ | str | bytes | complex) or not hasattr(value, "__float__"):
-        raise _refused(name, value, expected)
+    scalar = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     try:
-        result = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise _refused(name, value, expected) from None
+        if isinstance(scalar, NOT_NUMBERS) or not hasattr(scalar, "__float__") or np.ndim(scalar) > 0:
+            raise TypeError
+        result = float(scalar)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}={shown(value)}: expected {expected}") from None
+    except OverflowError:
+        result = math.inf
     inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
     if not (math.isfinite(result) and inside):
-        raise _refused(name, value, expected)
+        raise ValueError(f"{name}={shown(value)}: expected {expected}")
     return result
 
 
 def flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, bool | np.bool_):
-        raise _refused(name, value, "True or False")
+        raise TypeError(f"{name}={shown(value)}: expected True or False")
     return bool(value)
 
 
@@ -82,22 +103,15 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     """One of several names."""
     options = tuple(options)
     if not isinstance(value, str) or value not in options:
-        raise _refused(name, value, f"one of {', '.join(options)}")
+        error = ValueError if isinstance(value, str) else TypeError
+        raise error(f"{name}={shown(value)}: expected one of {', '.join(options)}")
     return value
-
-
-def _refused(name: str, value: Any, expected: str, integers: bool = False) -> Exception:
-    """TypeError for a value of the wrong kind, ValueError for the wrong one of the right kind."""
-    numeric = isinstance(value, int | np.integer if integers else int | float | np.number) and not isinstance(
-        value, bool | np.bool_ | complex
-    )
-    error = ValueError if numeric or isinstance(value, str) else TypeError
-    return error(f"{name}={shown(value)}: expected {expected}")
 
 
 def sizes(name: str, value: Any, least: int) -> tuple[int, ...]:
     """Widths of layers: positive integers, `least` of them or more."""
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    unordered = isinstance(value, str | bytes | Set | Mapping)
+    if unordered or not isinstance(value, Iterable) or (isinstance(value, np.ndarray) and value.ndim == 0):
         raise TypeError(f"{name}={shown(value)}: expected a sequence of positive integers")
     result = tuple(whole(f"{name}[{i}]", width, 1) for i, width in enumerate(value))
     if len(result) < least:
@@ -108,7 +122,7 @@ def sizes(name: str, value: Any, least: int) -> tuple[int, ...]:
 def per_layer(name: str, value: Any, layers: int, options: Sequence[str], aliases: dict[str, str]) -> tuple[str, ...]:
     """One name for every hidden layer, or a name each."""
     named = (value,) * layers if isinstance(value, str) else value
-    if not isinstance(named, Sequence):
+    if not isinstance(named, Sequence) or isinstance(named, bytes):
         raise TypeError(f"{name}={shown(value)}: expected a name or a name per hidden layer")
     if len(named) != layers:
         raise ValueError(f"{name}={shown(value)}: expected a name or {layers} names, one per hidden layer")
@@ -125,9 +139,10 @@ def random_source(name: str, value: Any) -> RandomSource:
         return np.random.RandomState()
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return value
-    seed = whole(name, value, 0)
+    expected = "None, a RandomState, a Generator or a seed, an integer from 0 to 2**32 - 1"
+    seed = whole(name, value, 0, expected)
     if seed >= 2**32:
-        raise ValueError(f"{name}={shown(value)}: expected a seed below 2**32")
+        raise ValueError(f"{name}={shown(value)}: expected {expected}")
     return np.random.RandomState(seed)
 
 
@@ -136,10 +151,7 @@ def random_source(name: str, value: Any) -> RandomSource:
 
 def numeric_array(name: str, value: Any) -> Array:
     """An array of real numbers, of whatever type it had."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{name} has masked entries: fill or drop them first")
-    if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
+    refuse_sparse_and_masked(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged
@@ -151,12 +163,22 @@ def numeric_array(name: str, value: Any) -> Array:
     return array
 
 
+def refuse_sparse_and_masked(name: str, value: Any) -> None:
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} has {value.mask.sum()} masked entries: expected none, fill or drop them first")
+
+
 def _from_objects(name: str, array: Array) -> Array:
     """Numbers that came as Python objects, as from a mixed data frame."""
     for position, entry in enumerate(array.flat):
-        if isinstance(entry, str | bytes | complex) or not hasattr(entry, "__float__"):
+        if isinstance(entry, NOT_REAL) or not hasattr(entry, "__float__"):
             raise TypeError(f"{name} holds {shown(entry)} at flat position {position}: expected real numbers")
-    return array.astype(np.float64)
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} holds integers too large for float64: expected finite numbers") from None
 
 
 def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Kernels) -> Array:
@@ -165,17 +187,34 @@ def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Kernels
         result = np.require(array, dtype, ["C", "A"])
     bad = kernels.first_not_finite(result)
     if bad >= 0:
-        where = tuple(int(i) for i in np.unravel_index(bad, result.shape))
-        given = array[where]
+        given = array.flat[bad]
         why = "" if not np.isfinite(given) else f" (too large for {dtype})"
-        place = ", ".join(map(str, where))
-        raise ValueError(f"{name}[{place}]={given}{why}: expected finite numbers")
+        raise ValueError(f"{entry(name, array, bad)}{why}: expected finite numbers")
     return result
+
+
+def finite(name: str, array: Array) -> None:
+    """Refuses NaN and infinity in an array of any type of number."""
+    wrong = ~np.isfinite(array)
+    if wrong.any():
+        raise ValueError(f"{entry(name, array, int(wrong.argmax()))}: expected finite numbers")
+
+
+def entry(name: str, array: Array, flat: int) -> str:
+    """An entry in a message: its place and value."""
+    place = ", ".join(str(i) for i in np.unravel_index(flat, array.shape))
+    return f"{name}[{place}]={array.flat[flat]!s}"
 
 
 def samples(name: str, value: Any, features: int | None, dtype: np.dtype[Any], kernels: Kernels) -> Array:
     """Rows of samples, (n, features)."""
     array = numeric_array(name, value)
+    rows_of(name, array, features)
+    return in_precision(name, array, dtype, kernels)
+
+
+def rows_of(name: str, array: Array, features: int | None) -> None:
+    """Refuses any shape but (n, features); None stands for any number of features."""
     expected = f"(n, {features})" if features is not None else "(n, features)"
     if array.ndim != 2 or (features is not None and array.shape[1] != features):
         raise ValueError(f"{name} has shape {array.shape}: expected {expected}")
@@ -183,7 +222,6 @@ def samples(name: str, value: Any, features: int | None, dtype: np.dtype[Any], k
         raise ValueError(
             f"{name} has shape {array.shape}: expected {expected} with at least one sample and one feature"
         )
-    return in_precision(name, array, dtype, kernels)
 
 
 def weights(name: str, value: Any, n: int, dtype: np.dtype[Any], kernels: Kernels) -> Array | None:
@@ -223,20 +261,21 @@ def targets(name: str, value: Any, n: int, C: int, loss: str, dtype: np.dtype[An
 def class_indices(name: str, array: Array, n: int, C: int) -> Array:
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}: expected ({n},)")
-    if array.dtype.kind == "f" and not np.array_equal(array, np.floor(array)):  # NaN is not equal to itself
-        raise ValueError(f"{name}={shown(array)}: expected class indices, integers from 0 to {C - 1}")
-    outside = (array < 0) | (array >= C)
-    if outside.any():
-        i = int(outside.argmax())
-        raise ValueError(f"{name}[{i}]={array[i]}: expected class indices from 0 to {C - 1}")
+    wrong = (array < 0) | (array >= C)
+    if array.dtype.kind == "f":
+        wrong |= array != np.floor(array)  # NaN is not equal to itself
+    if wrong.any():
+        first = entry(name, array, int(wrong.argmax()))
+        raise ValueError(f"{first}: expected class indices, integers from 0 to {C - 1}")
     return np.require(array, np.intp, ["C", "A"])
 
 
 def _check_range(name: str, rows: Array, loss: str) -> None:
-    if loss in ("cross_entropy", "binary_cross_entropy", "poisson") and rows.min() < 0:
-        raise ValueError(f"{name} has the entry {rows.min():g}: {loss} expects entries of at least 0")
-    if loss in ("cross_entropy", "binary_cross_entropy") and rows.max() > 1 + SUMS_TO_ONE:
-        raise ValueError(f"{name} has the entry {rows.max():g}: {loss} expects entries of at most 1")
+    low, high = TARGET_RANGES.get(loss, (-math.inf, math.inf))
+    expected = "from 0 to 1" if math.isfinite(high) else "of at least 0"
+    for extreme in (int(rows.argmin()), int(rows.argmax())):
+        if not low <= rows.flat[extreme] <= high:
+            raise ValueError(f"{entry(name, rows, extreme)}: {loss} expects entries {expected}")
     if loss == "cross_entropy":
         off = np.abs(rows.sum(axis=1) - 1)
         if off.max() > SUMS_TO_ONE:

@@ -64,13 +64,18 @@ cdef inline vec softplus_prime(vec z) noexcept nogil:
     return vec_sigmoid(z)
 
 
+cdef inline vec within_range(vec z) noexcept nogil:
+    """Infinities become the largest numbers, so that 0 times them is 0, as in the limit."""
+    return vec_min(vec_set(REAL_MAX), vec_max(vec_set(-REAL_MAX), z))
+
+
 cdef inline vec silu(vec z) noexcept nogil:
-    """z sigmoid(z); 0 at -inf, as its limit."""
+    """z sigmoid(z); 0 at -inf."""
     return vec_max(vec_set(-REAL_MAX), z) * vec_sigmoid(z)
 
 cdef inline vec silu_prime(vec z) noexcept nogil:
     cdef vec p = vec_sigmoid(z)
-    return p * (vec_set(1) + z * (vec_set(1) - p))
+    return p * (vec_set(1) + within_range(z) * (vec_set(1) - p))
 
 
 cdef inline vec gelu(vec z) noexcept nogil:
@@ -80,7 +85,7 @@ cdef inline vec gelu(vec z) noexcept nogil:
 cdef inline vec gelu_prime(vec z) noexcept nogil:
     """Phi(z) + z phi(z)."""
     cdef vec density = vec_set(<real>0.39894228040143267794) * vec_exp(vec_set(<real>-0.5) * z * z)
-    return vec_phi(z) + z * density
+    return vec_phi(z) + within_range(z) * density
 
 
 cdef inline vec s(int kind, vec z) noexcept nogil:

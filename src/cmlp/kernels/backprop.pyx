@@ -62,16 +62,16 @@ cdef void backward_gradient(const network_t *net, const real *theta, const sampl
             matvec_t(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.delta[l - 1])
             activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
 
-cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, real eta, real keep) noexcept nogil:
+cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, real eta, real shrink) noexcept nogil:
     """The deltas below delta_L, from the weights before the update, and plain SGD, in one pass over each W_l."""
     cdef Py_ssize_t l
     for l in range(net.L, 0, -1):
         if l > 1:
-            matvec_t_rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, keep,
+            matvec_t_rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, shrink,
                            at.delta[l - 1])
             activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
         else:
-            rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, keep)
+            rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, shrink)
         add_scaled(net.d[l], -eta, at.delta[l], theta + net.b[l])
 
 

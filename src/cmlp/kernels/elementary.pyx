@@ -4,7 +4,7 @@
 # over the reduced range (tools/coefficients.py computes them).  Errors in units in the last place,
 # over the whole range, as tests/test_elementary.py holds them:
 #
-#     exp 1, expm1 2, log 1, log1p 2, sigmoid 3, tanh 3, softplus 2; Phi 4 + z^2 / 2.
+#     exp 1, expm1 2, log 1, log1p 2, sigmoid 3, tanh 3, softplus 2; Phi 6 + z^2 / 2.
 #
 # NaN stays NaN; results below the normal range are rounded to subnormal numbers, not to zero.
 

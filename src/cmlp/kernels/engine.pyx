@@ -52,6 +52,7 @@ cdef class Engine:
     cdef void *batch_memory
     cdef readonly cnp.ndarray parameters
     cdef object state, gradient
+    cdef readonly object settings
     cdef real *theta
     cdef Py_ssize_t size, C
     cdef PyThread_type_lock lock
@@ -136,7 +137,7 @@ cdef class Engine:
         cdef real *result = <real *>cnp.PyArray_DATA(out)
         cdef batch_t at
         cdef void *memory = NULL
-        cdef Py_ssize_t capacity = padded(max(1, min(n, BATCH_CHUNK)))
+        cdef Py_ssize_t capacity = chunk_of(&self.net, n)
         cdef size_t bytes = lay_out_batch(&self.net, &at, capacity, False, NULL)
         lay_out_batch(&self.net, &at, capacity, False, checked(allocate(bytes, &memory)))
         try:
@@ -157,7 +158,7 @@ cdef class Engine:
 
     cdef double evaluate(self, X, y, weights, double alpha, gradient) except? -1:
         cdef samples_t samples = self.samples(X, y, weights)
-        cdef Py_ssize_t l, n = cnp.PyArray_DIM(X, 0), capacity = padded(max(1, min(n, BATCH_CHUNK)))
+        cdef Py_ssize_t l, n = cnp.PyArray_DIM(X, 0), capacity = chunk_of(&self.net, n)
         cdef trainer_t trainer = self.trainer
         cdef void *memory = NULL
         cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, True, NULL)
@@ -194,9 +195,14 @@ cdef class Engine:
 
     # ---- training: one caller at a time -----------------------------------------------------------
 
-    cdef int begin_training(self) except -1:
+    cpdef int begin_training(self) except -1:
+        """Every method below is for the one thread that has called this, until it calls `end_training`."""
         if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
-            raise RuntimeError("this network is being trained by another thread; give each thread a network of its own")
+            raise RuntimeError("this network is being trained by another thread: give each thread a network of its own")
+        return 0
+
+    cpdef int end_training(self) except -1:
+        PyThread_release_lock(self.lock)
         return 0
 
     cdef int need_solver(self, bint gradient) except -1:
@@ -218,7 +224,7 @@ cdef class Engine:
         return 0
 
     cdef int need_batch(self, Py_ssize_t n) except -1:
-        cdef Py_ssize_t capacity = padded(min(n, BATCH_CHUNK))
+        cdef Py_ssize_t capacity = chunk_of(&self.net, n)
         if self.batch_memory == NULL or self.trainer.batch.capacity < capacity:
             free(self.batch_memory)
             self.batch_memory = NULL
@@ -226,24 +232,19 @@ cdef class Engine:
                 allocate(lay_out_batch(&self.net, &self.trainer.batch, capacity, True, NULL), &self.batch_memory)))
         return 0
 
-    def set_solver(self, int kind, double learning_rate, double momentum=0, bint nesterov=False, double alpha=0,
-                   double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8, bint epsilon_outside=False):
-        """What the next updates do.  The state is kept from one update to the next, but not across solvers."""
+    def set_solver(self, settings, int kind, double learning_rate, double momentum=0, bint nesterov=False,
+                   double alpha=0, double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8,
+                   bint epsilon_outside=False):
+        """What the next updates do; `settings` is what the caller calls it.  Another solver starts without a state."""
         cdef solver_t *solver = &self.trainer.solver
-        self.begin_training()
         if kind != solver.kind:
-            self.forget()
+            self.reset_solver()
         solver[0] = solver_t(kind, learning_rate, momentum, alpha, beta_1, beta_2, epsilon, nesterov, epsilon_outside,
                              solver.t)
-        PyThread_release_lock(self.lock)
+        self.settings = settings
 
     def reset_solver(self):
         """Forgets the solver's state, as before the first update."""
-        self.begin_training()
-        self.forget()
-        PyThread_release_lock(self.lock)
-
-    cdef void forget(self):
         self.trainer.solver.t = 0
         self.trainer.m = self.trainer.v = NULL
         self.state = None
@@ -256,26 +257,21 @@ cdef class Engine:
     @solver_state.setter
     def solver_state(self, state):
         t, runs = state
-        self.begin_training()
-        try:
-            self.forget()
-            self.trainer.solver.t = t
-            if runs is not None:
-                self.state = runs.copy()
-                self.trainer.m = reals(self.state, 2, self.size)
-                self.trainer.v = self.trainer.m + self.size
-        finally:
-            PyThread_release_lock(self.lock)
+        self.reset_solver()
+        self.trainer.solver.t = t
+        if runs is not None:
+            self.state = runs.copy()
+            self.trainer.m = reals(self.state, 2, self.size)
+            self.trainer.v = self.trainer.m + self.size
 
-    def step_one(self, x, y):
-        """One update on one sample; returns the loss before it.
+    def step_one(self, x, y, settings):
+        """One update on one sample; returns the loss before it.  Begins and ends the training itself.
 
-        None, with nothing done, unless x is a finite array (d_0,) of this precision and y a class index in range
-        (under cross-entropy) or such an array (C,).
+        None, with nothing done, unless `settings` are those of `set_solver`, x is a finite array (d_0,) of this precision
+        and y a class index in range (under cross_entropy) or such an array (C,) (under squared_error).
         """
         cdef samples_t samples
         cdef intptr_t label
-        cdef double loss
         if not is_real_array(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
             return None
         samples.X = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
@@ -285,23 +281,29 @@ cdef class Engine:
                 return None
             label = y
             samples.labels = &label
-        elif is_real_array(y, 1) and cnp.PyArray_DIM(y, 0) == self.C and self.net.loss == SQUARED_ERROR:
+        elif self.net.loss == SQUARED_ERROR and is_real_array(y, 1) and cnp.PyArray_DIM(y, 0) == self.C:
             samples.Y = <const real *>cnp.PyArray_DATA(<cnp.ndarray>y)
+            if not all_finite(self.C, samples.Y):
+                return None
         else:
             return None
         if not all_finite(self.net.d[0], samples.X):
             return None
         self.begin_training()
         try:
-            self.need_sample()
-            self.need_solver(gradient=False)
-            if self.size < GIL_PARAMETERS:
-                loss = update_on_sample(&self.trainer, &samples, 0)
-            else:
-                with nogil:
-                    loss = update_on_sample(&self.trainer, &samples, 0)
+            return self.update(&samples) if settings == self.settings else None
         finally:
-            PyThread_release_lock(self.lock)
+            self.end_training()
+
+    cdef double update(self, const samples_t *samples) except? -1:
+        cdef double loss
+        self.need_sample()
+        self.need_solver(gradient=False)
+        if self.size < GIL_PARAMETERS:
+            loss = update_on_sample(&self.trainer, samples, 0)
+        else:
+            with nogil:
+                loss = update_on_sample(&self.trainer, samples, 0)
         return loss
 
     def step(self, X, y, weights):
@@ -339,17 +341,13 @@ cdef class Engine:
             raise ValueError(f"expected samples and a batch size, got {n} samples in batches of {batch_size}")
         if self.trainer.solver.kind < 0:
             raise ValueError("set_solver comes first")
-        self.begin_training()
-        try:
-            if batch_size == 1:
-                self.need_sample()
-            else:
-                self.need_batch(min(n, batch_size))
-            self.need_solver(gradient=batch_size > 1)
-            with nogil:
-                loss = train_epoch(&self.trainer, &samples, order, n, batch_size)
-        finally:
-            PyThread_release_lock(self.lock)
+        if batch_size == 1:
+            self.need_sample()
+        else:
+            self.need_batch(min(n, batch_size))
+        self.need_solver(gradient=batch_size > 1)
+        with nogil:
+            loss = train_epoch(&self.trainer, &samples, order, n, batch_size)
         return loss
 
     # ---- the hand calculation ---------------------------------------------------------------------

@@ -3,6 +3,7 @@
 # The output function belongs to the loss, so that delta_L is stable: softmax under cross-entropy,
 # the sigmoid under binary cross-entropy, exp under Poisson, none under the others.  A sample's loss is
 # the sum over its outputs.  `scale` is a sample's weight divided by the batch size; delta comes out scaled.
+# What has the factor 0 counts for nothing, even where it is infinite.
 
 cdef enum:
     CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON
@@ -11,6 +12,11 @@ cdef dict LOSS_CODES = {
     "cross_entropy": CROSS_ENTROPY, "binary_cross_entropy": BINARY_CROSS_ENTROPY,
     "squared_error": SQUARED_ERROR, "absolute_error": ABSOLUTE_ERROR, "huber": HUBER, "poisson": POISSON,
 }
+
+
+cdef inline vec times(vec factor, vec v) noexcept nogil:
+    """factor v, and 0 where the factor, which is not negative, is 0."""
+    return vec_where_gt(factor, vec_set(0), factor * v, vec_set(0))
 
 
 cdef inline vec binary_cross_entropy(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
@@ -102,9 +108,9 @@ cdef real cross_entropy_one(Py_ssize_t C, real *z, const real *y, real scale,
     cdef vec yv, dot = vec_set(0)
     for i from 0 <= i < C by VL:
         yv = vec_load(y + i)
-        dot = dot + vec_keep(yv * (vec_load(z + i) - vec_set(largest)), min(C - i, <Py_ssize_t>VL))
-        vec_store(delta_out + i, (vec_load(o_out + i) - yv) * vec_set(scale))
-    return scale * (vec_sum(vec_log(vec_set(total))) / VL - vec_sum(dot))
+        dot = dot + vec_keep(times(yv, vec_load(z + i) - vec_set(largest)), min(C - i, <Py_ssize_t>VL))
+        vec_store(delta_out + i, times(vec_set(scale), vec_load(o_out + i) - yv))
+    return vec_first(times(vec_set(scale), vec_log(vec_set(total)) - vec_set(vec_sum(dot))))
 
 cdef real loss_one(int kind, Py_ssize_t C, real *z, const real *y, real scale,
                    real *o_out, real *delta_out) noexcept nogil:
@@ -117,8 +123,8 @@ cdef real loss_one(int kind, Py_ssize_t C, real *z, const real *y, real scale,
         total = total + vec_keep(loss_of_output(kind, vec_load(z + i), vec_load(y + i), &o, &delta),
                                  min(C - i, <Py_ssize_t>VL))
         vec_store(o_out + i, o)
-        vec_store(delta_out + i, delta * vec_set(scale))
-    return scale * vec_sum(total)
+        vec_store(delta_out + i, times(vec_set(scale), delta))
+    return vec_first(times(vec_set(scale), vec_set(vec_sum(total))))
 
 cdef void output_one(int kind, Py_ssize_t C, real *z, real *o_out) noexcept nogil:
     cdef Py_ssize_t i
@@ -155,8 +161,8 @@ cdef inline vec cross_entropy_columns(Py_ssize_t C, Py_ssize_t ld, const real *Z
     total = softmax_columns(C, ld, Z, O_out, &high)
     for k in range(C):
         y = vec_load(Y + k * ld)
-        dot = dot + y * (vec_load(Z + k * ld) - high)
-        vec_store(Delta_out + k * ld, (vec_load(O_out + k * ld) - y) * scale)
+        dot = dot + times(y, vec_load(Z + k * ld) - high)
+        vec_store(Delta_out + k * ld, times(scale, vec_load(O_out + k * ld) - y))
     return vec_log(total) - dot
 
 cdef real loss_batch(int kind, Py_ssize_t C, Py_ssize_t ld, const real *Z, const real *Y, const real *scale,
@@ -173,8 +179,8 @@ cdef real loss_batch(int kind, Py_ssize_t C, Py_ssize_t ld, const real *Z, const
             for k in range(C):
                 sample = sample + loss_of_output(kind, vec_load(Z + k * ld + j), vec_load(Y + k * ld + j), &o, &delta)
                 vec_store(O_out + k * ld + j, o)
-                vec_store(Delta_out + k * ld + j, delta * weight)
-        total = total + weight * sample
+                vec_store(Delta_out + k * ld + j, times(weight, delta))
+        total = total + times(weight, sample)
     return vec_sum(total)
 
 cdef void output_batch(int kind, Py_ssize_t C, Py_ssize_t ld, const real *Z, real *O_out) noexcept nogil:

@@ -43,13 +43,13 @@ cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b
                 vec_store(z_out + j + r, vec_sum_rows(total + r) + load_part(b + j + r, left))
 
 
-cdef inline vec updated(vec w, vec o, real step, real keep) noexcept nogil:
-    """keep w + step o, where step = -eta delta_j and keep = 1 - eta alpha."""
-    return vec_set(keep) * w + vec_set(step) * o
+cdef inline vec updated(vec w, vec o, real step, real shrink) noexcept nogil:
+    """w + (step o - shrink w), where step = -eta delta_j and shrink = eta alpha; 1 - shrink would lose a small shrink."""
+    return w + (vec_set(step) * o - vec_set(shrink) * w)
 
 cdef inline void pull_wide(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
-                           bint update, const real *o, real eta, real keep) noexcept nogil:
-    """Four vectors of y = W^T delta; then, with `update`, the same columns of W <- keep W - eta delta o^T."""
+                           bint update, const real *o, real eta, real shrink) noexcept nogil:
+    """Four vectors of y = W^T delta; then, with `update`, the same columns of W <- W - eta delta o^T - shrink W."""
     cdef vec total[4]
     cdef vec w, d
     cdef Py_ssize_t j, v
@@ -61,12 +61,12 @@ cdef inline void pull_wide(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const rea
             w = vec_load(W + j * d_in + v * VL)
             total[v] = total[v] + d * w
             if update:
-                vec_store(W + j * d_in + v * VL, updated(w, vec_load(o + v * VL), -eta * delta[j], keep))
+                vec_store(W + j * d_in + v * VL, updated(w, vec_load(o + v * VL), -eta * delta[j], shrink))
     for v in range(4):
         vec_store(y_out + v * VL, total[v])
 
 cdef inline void pull_narrow(Py_ssize_t n, Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
-                             bint update, const real *o, real eta, real keep) noexcept nogil:
+                             bint update, const real *o, real eta, real shrink) noexcept nogil:
     """The same for n <= VL columns."""
     cdef vec w, even = vec_set(0), odd = vec_set(0)
     cdef Py_ssize_t j
@@ -77,41 +77,41 @@ cdef inline void pull_narrow(Py_ssize_t n, Py_ssize_t d_out, Py_ssize_t d_in, re
         else:
             even = even + vec_set(delta[j]) * w
         if update:
-            vec_store_n(W + j * d_in, updated(w, vec_load_n(o, n), -eta * delta[j], keep), n)
+            vec_store_n(W + j * d_in, updated(w, vec_load_n(o, n), -eta * delta[j], shrink), n)
     vec_store(y_out, even + odd)
 
 cdef inline void pull(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
-                      bint update, const real *o, real eta, real keep) noexcept nogil:
+                      bint update, const real *o, real eta, real shrink) noexcept nogil:
     cdef Py_ssize_t i = 0
     while i + 4 * VL <= d_in:
-        pull_wide(d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, keep)
+        pull_wide(d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrink)
         i += 4 * VL
     while i < d_in:
-        pull_narrow(min(d_in - i, <Py_ssize_t>VL), d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, keep)
+        pull_narrow(min(d_in - i, <Py_ssize_t>VL), d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrink)
         i += VL
 
 cdef void matvec_t(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *delta, real *y_out) noexcept nogil:
     """y = W^T delta; y has room for whole vectors, its padding becomes 0."""
-    pull(d_out, d_in, <real *>W, delta, y_out, False, NULL, 0, 1)
+    pull(d_out, d_in, <real *>W, delta, y_out, False, NULL, 0, 0)
 
 cdef void matvec_t_rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
-                         real eta, real keep, real *y_out) noexcept nogil:
-    """y = W^T delta with the weights as they were, and W <- keep W - eta delta o^T, in one pass over W."""
-    pull(d_out, d_in, W, delta, y_out, True, o, eta, keep)
+                         real eta, real shrink, real *y_out) noexcept nogil:
+    """y = W^T delta with the weights as they were, and W <- W - eta delta o^T - shrink W, in one pass over W."""
+    pull(d_out, d_in, W, delta, y_out, True, o, eta, shrink)
 
 cdef void rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
-                real eta, real keep) noexcept nogil:
-    """W <- keep W - eta delta o^T.  A long row whose delta is 0, as ReLU leaves many, is not touched if keep is 1."""
+                real eta, real shrink) noexcept nogil:
+    """W <- W - eta delta o^T - shrink W.  A long row whose delta is 0, as ReLU leaves many, is not touched if shrink is 0."""
     cdef Py_ssize_t i, j
     cdef real step
     cdef real *row
     for j in range(d_out):
         step = -eta * delta[j]
-        if step == 0 and keep == 1 and d_in >= LONG_ROW:
+        if step == 0 and shrink == 0 and d_in >= LONG_ROW:
             continue
         row = W + j * d_in
         for i from 0 <= i < d_in by VL:
-            store_part(row + i, updated(load_part(row + i, d_in - i), load_part(o + i, d_in - i), step, keep), d_in - i)
+            store_part(row + i, updated(load_part(row + i, d_in - i), load_part(o + i, d_in - i), step, shrink), d_in - i)
 
 
 cdef void outer(Py_ssize_t d_out, Py_ssize_t d_in, const real *delta, const real *o, real *G_out) noexcept nogil:

@@ -82,16 +82,16 @@ def product_t(W, delta):
     return y[:W.shape[1]]
 
 
-def product_t_update(W, delta, o, double eta, double keep):
-    """W^T delta, and W <- keep W - eta delta o^T in place."""
+def product_t_update(W, delta, o, double eta, double shrink):
+    """W^T delta, and W <- W - eta delta o^T - shrink W in place."""
     y = new(padded(W.shape[1]))
-    matvec_t_rank1(W.shape[0], W.shape[1], at(W), at(delta), at(o), eta, keep, at(y))
+    matvec_t_rank1(W.shape[0], W.shape[1], at(W), at(delta), at(o), eta, shrink, at(y))
     return y[:W.shape[1]]
 
 
-def rank1_update(W, delta, o, double eta, double keep):
-    """W <- keep W - eta delta o^T in place."""
-    rank1(W.shape[0], W.shape[1], at(W), at(delta), at(o), eta, keep)
+def rank1_update(W, delta, o, double eta, double shrink):
+    """W <- W - eta delta o^T - shrink W in place."""
+    rank1(W.shape[0], W.shape[1], at(W), at(delta), at(o), eta, shrink)
 
 
 def outer_product(delta, o):

@@ -276,6 +276,11 @@ INLINE real_t vec_sum(vec v) {
         for (i = 0; i < half; i++) lane[i] += lane[i + half];
     return lane[0];
 }
+INLINE real_t vec_first(vec v) {
+    real_t lane[VL];
+    vec_store(lane, v);
+    return lane[0];
+}
 INLINE real_t vec_largest(vec v) {
     real_t lane[VL];
     int half, i;

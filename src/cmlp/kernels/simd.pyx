@@ -28,6 +28,7 @@ cdef extern from "simd.h":
     vec vec_sum_rows(vec *row) noexcept nogil
     void vec_transpose(vec *row) noexcept nogil
     real vec_sum(vec v) noexcept nogil
+    real vec_first(vec v) noexcept nogil
     real vec_largest(vec v) noexcept nogil
     vec vec_round(vec v) noexcept nogil
     vec vec_pow2(vec n) noexcept nogil

@@ -89,12 +89,14 @@ cdef void solver_update(const solver_t *solver, Py_ssize_t n, real decay, const 
 
 
 cdef inline bint needs_state(const solver_t *solver) noexcept nogil:
-    """All but plain SGD, p <- (1 - eta decay) p - eta g, do."""
+    """All but plain SGD, p <- p - eta (g + decay p), do."""
     return solver.kind != SGD or solver.momentum != 0
 
 
-cdef void plain_sgd_update(Py_ssize_t n, real eta, real keep, const real *g, real *p) noexcept nogil:
-    """p <- keep p - eta g, keep = 1 - eta decay."""
+cdef void plain_sgd_update(Py_ssize_t n, real eta, real decay, const real *g, real *p) noexcept nogil:
+    """p <- p - eta (g + decay p)."""
     cdef Py_ssize_t i
+    cdef vec pv
     for i from 0 <= i < n by VL:
-        store_part(p + i, vec_set(keep) * load_part(p + i, n - i) - vec_set(eta) * load_part(g + i, n - i), n - i)
+        pv = load_part(p + i, n - i)
+        store_part(p + i, pv - vec_set(eta) * (load_part(g + i, n - i) + vec_set(decay) * pv), n - i)

@@ -132,7 +132,7 @@ cdef inline void update_run(trainer_t *trainer, Py_ssize_t start, Py_ssize_t n, 
     cdef real *p = trainer.theta + start
     cdef real *g = trainer.gradient + start
     if trainer.m == NULL:
-        plain_sgd_update(n, eta, 1 - eta * decay, g, p)
+        plain_sgd_update(n, eta, decay, g, p)
     else:
         solver_update(&trainer.solver, n, decay, g, p, trainer.m + start, trainer.v + start)
 
@@ -150,7 +150,7 @@ cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intpt
     if not is_finite(loss):
         return loss
     if trainer.m == NULL:
-        backward_sgd(net, trainer.theta, at, eta, 1 - eta * <real>solver.alpha)
+        backward_sgd(net, trainer.theta, at, eta, <real>(solver.learning_rate * solver.alpha))
     else:
         backward_gradient(net, trainer.theta, at, trainer.gradient)
         apply_gradient(trainer, 1)
