@@ -492,10 +492,18 @@ def test_a_step_from_a_loss_that_is_not_finite_updates_nothing(rows, solver):
 # ---- Ctrl-C -----------------------------------------------------------------------------------------
 
 INTERRUPTED = """
-import signal, sys, threading, time
+import os, signal, sys, threading, time
 import numpy as np
 import cmlp
 
+def in_background(task):
+    threading.Thread(target=task, daemon=True).start()
+
+def give_up():
+    time.sleep(60)
+    os._exit(1)
+
+in_background(give_up)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 dtype, width, batch_size, patience = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 X = np.random.RandomState(0).standard_normal((2048, 784)).astype("float32")
@@ -509,7 +517,7 @@ def tell_when_updated():
         time.sleep(0.01)
     print("training", flush=True)
 
-threading.Thread(target=tell_when_updated, daemon=True).start()
+in_background(tell_when_updated)
 try:
     net.fit(X, y, batch_size=batch_size, epochs=10**6, learning_rate=1e-3)
 except KeyboardInterrupt:

@@ -196,7 +196,7 @@ class Network:
             db[l - 1] = dL/db_l, of shape (d_l,).
         """
         gradient = np.empty_like(self.parameters)
-        alpha = check.number("alpha", alpha, 0)
+        alpha = self._number("alpha", alpha)
         loss = self._engine.loss_and_gradient(*self._batch(X, y, sample_weight), alpha, gradient)
         dW, db = views(gradient, self.layer_sizes)
         return loss, list(dW), list(db)
@@ -232,7 +232,7 @@ class Network:
             gradients=views(gradient, self.layer_sizes),
             weights=self.weights,
             biases=self.biases,
-            learning_rate=check.number("learning_rate", learning_rate, 0),
+            learning_rate=self._number("learning_rate", learning_rate),
             activation=self.activation,
             loss_name=self.loss_name,
         )
@@ -356,17 +356,17 @@ class Network:
         X, y, sample_weight = self._batch(check.numeric_array("X", X), y, sample_weight, one=False)
         batch_size = min(check.whole("batch_size", batch_size, 1), len(X))
         epochs = check.whole("epochs", epochs, 0)
-        random = check.random_source("random_state", random_state) if check.flag("shuffle", shuffle) else None
+        random = check.random_source("random_state", random_state)
+        shuffle = check.flag("shuffle", shuffle)
         order = np.arange(len(X), dtype=np.intp)
-        losses = np.empty(epochs)
+        losses = _room_for_losses(epochs)
         with self._training():
             self._set_solver(solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
             self._engine.reset_solver()
             for epoch in range(epochs):
-                if random is not None:
+                if shuffle:
                     random.shuffle(order)
-                shuffled = order if random is not None else None
-                losses[epoch] = self._epoch(X, y, sample_weight, shuffled, batch_size, epoch + 1)
+                losses[epoch] = self._epoch(X, y, sample_weight, order if shuffle else None, batch_size, epoch + 1)
         return losses
 
     @contextmanager
@@ -396,17 +396,21 @@ class Network:
         self._engine.set_solver(
             (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon),
             self._solver_codes[check.choice("solver", solver, SOLVERS)],
-            check.number("learning_rate", learning_rate, 0, float(np.finfo(self.dtype).max)),
+            self._number("learning_rate", learning_rate),
             check.number("momentum", momentum, 0, 1),
             check.flag("nesterov", nesterov),
-            check.number("alpha", alpha, 0, float(np.finfo(self.dtype).max)),
+            self._number("alpha", alpha),
             check.number("beta_1", beta_1, 0, 1, open_high=True),
             check.number("beta_2", beta_2, 0, 1, open_high=True),
-            check.number("epsilon", epsilon, 0, open_low=True),
+            check.number("epsilon", epsilon, float(np.finfo(self.dtype).smallest_subnormal)),
             epsilon_outside,
         )
 
     # ---- arguments ---------------------------------------------------------------------------------
+
+    def _number(self, name: str, value: Any) -> float:
+        """A number of at least 0 that the network's precision can hold."""
+        return check.number(name, value, 0, float(np.finfo(self.dtype).max))
 
     def _sample(self, x: Any) -> Array:
         array = check.numeric_array("x", x)
@@ -422,7 +426,8 @@ class Network:
         X = check.numeric_array("X", X)
         if X.ndim == 1 and one:
             X, y = X[None], check.numeric_array("y", y)[None]
-            sample_weight = None if sample_weight is None else np.reshape(sample_weight, (-1,))
+            if sample_weight is not None:
+                sample_weight = check.numeric_array("sample_weight", sample_weight).reshape(-1)
         X = self._rows(X)
         y = check.targets("y", y, len(X), self.layer_sizes[-1], self.loss_name, self.dtype, self._kernels)
         return X, y, check.weights("sample_weight", sample_weight, len(X), self.dtype, self._kernels)
@@ -447,6 +452,13 @@ class Network:
         if state["settings"] is not None:
             self._set_solver(*state["settings"])
             self._engine.solver_state = state["solver_state"]
+
+
+def _room_for_losses(epochs: int) -> Array:
+    try:
+        return np.empty(epochs)
+    except (MemoryError, ValueError, OverflowError):
+        raise MemoryError(f"epochs={epochs}: no memory for a loss of each, expected fewer") from None
 
 
 def precision(name: str, dtype: Any) -> np.dtype[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .validation import Array, RandomSource
+from .validation import Array, RandomSource, shown
 
 CACHE_LINE = 64
 MAX_PARAMETERS = 2**40  # far beyond any memory; keeps sizes in bytes within 64 bits
@@ -21,7 +21,9 @@ def aligned_block(layer_sizes: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
             raise MemoryError
         memory = np.zeros(size * dtype.itemsize + CACHE_LINE, np.uint8)
     except MemoryError:
-        raise MemoryError(f"layer_sizes={layer_sizes}: {size:,} parameters do not fit into memory") from None
+        raise MemoryError(
+            f"layer_sizes={shown(layer_sizes)}: {shown(size)} parameters do not fit into memory"
+        ) from None
     start = -memory.__array_interface__["data"][0] % CACHE_LINE
     return memory[start : start + size * dtype.itemsize].view(dtype)
 

@@ -267,8 +267,8 @@ cdef class Engine:
     def step_one(self, x, y, settings):
         """One update on one sample; returns the loss before it.  Begins and ends the training itself.
 
-        None, with nothing done, unless `settings` are those of `set_solver`, x is a finite array (d_0,) of this precision
-        and y a class index in range (under cross_entropy) or such an array (C,) (under squared_error).
+        None, with nothing done, unless `settings` are those of `set_solver`, x is a finite array (d_0,) of this
+        precision and y a class index in range (under cross_entropy) or such an array (C,) (under squared_error).
         """
         cdef samples_t samples
         cdef intptr_t label
@@ -291,9 +291,15 @@ cdef class Engine:
             return None
         self.begin_training()
         try:
-            return self.update(&samples) if settings == self.settings else None
+            return self.update(&samples) if self.is_set_to(settings) else None
         finally:
             self.end_training()
+
+    cdef bint is_set_to(self, settings):
+        try:
+            return settings == self.settings
+        except Exception:  # of a setting that cannot be compared, such as an array: not checked yet
+            return False
 
     cdef double update(self, const samples_t *samples) except? -1:
         cdef double loss

@@ -23,6 +23,7 @@ class Engine(Protocol):
     def loss_and_gradient(
         self, X: Array, y: Array, weights: Array | None, alpha: float, gradient_out: Array
     ) -> float: ...
+
     settings: Any
 
     def begin_training(self) -> None: ...

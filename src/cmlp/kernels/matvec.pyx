@@ -44,7 +44,7 @@ cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b
 
 
 cdef inline vec updated(vec w, vec o, real step, real shrink) noexcept nogil:
-    """w + (step o - shrink w), where step = -eta delta_j and shrink = eta alpha; 1 - shrink would lose a small shrink."""
+    """w + (step o - shrink w), step = -eta delta_j, shrink = eta alpha; 1 - shrink would round a small shrink away."""
     return w + (vec_set(step) * o - vec_set(shrink) * w)
 
 cdef inline void pull_wide(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
@@ -101,8 +101,8 @@ cdef void matvec_t_rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real 
 
 cdef void rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
                 real eta, real shrink) noexcept nogil:
-    """W <- W - eta delta o^T - shrink W.  A long row whose delta is 0, as ReLU leaves many, is not touched if shrink is 0."""
-    cdef Py_ssize_t i, j
+    """W <- W - eta delta o^T - shrink W.  Without shrink, a long row is left alone if its delta is 0, as under ReLU."""
+    cdef Py_ssize_t i, j, left
     cdef real step
     cdef real *row
     for j in range(d_out):
@@ -111,7 +111,8 @@ cdef void rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, c
             continue
         row = W + j * d_in
         for i from 0 <= i < d_in by VL:
-            store_part(row + i, updated(load_part(row + i, d_in - i), load_part(o + i, d_in - i), step, shrink), d_in - i)
+            left = d_in - i
+            store_part(row + i, updated(load_part(row + i, left), load_part(o + i, left), step, shrink), left)
 
 
 cdef void outer(Py_ssize_t d_out, Py_ssize_t d_in, const real *delta, const real *o, real *G_out) noexcept nogil:
