@@ -402,7 +402,7 @@ class Network:
             self._number("alpha", alpha),
             check.number("beta_1", beta_1, 0, 1, open_high=True),
             check.number("beta_2", beta_2, 0, 1, open_high=True),
-            check.number("epsilon", epsilon, float(np.finfo(self.dtype).smallest_subnormal)),
+            self._epsilon(epsilon),
             epsilon_outside,
         )
 
@@ -411,6 +411,11 @@ class Network:
     def _number(self, name: str, value: Any) -> float:
         """A number of at least 0 that the network's precision can hold."""
         return check.number(name, value, 0, float(np.finfo(self.dtype).max))
+
+    def _epsilon(self, value: Any) -> float:
+        """A positive number that stays positive in the network's precision."""
+        check.number("epsilon", value, 0, open_low=True)
+        return check.number("epsilon", value, float(np.finfo(self.dtype).smallest_subnormal))
 
     def _sample(self, x: Any) -> Array:
         array = check.numeric_array("x", x)
