@@ -592,11 +592,9 @@ OF_WRONG_KIND = {
     "text, no axes": np.array("1"),
 }  # fmt: skip
 NUMBERS = {  # parameter: (calls, what the interval is called, values outside)
-    "learning_rate": ((STEP, FIT), r"at least 0 and at most 1\.79769e\+308", [-1e-300, -1]),
-    "learning_rate ": (("Network.trace",), "at least 0", [-1e-300, -1]),
-    "alpha": ((STEP, FIT), r"at least 0 and at most 1\.79769e\+308", [-1e-300, -1]),
-    "alpha ": (("Network.loss_and_gradients",), "at least 0", [-1e-300, -1]),
-    "alpha  ": ((MODEL,), r"at least 0 and at most 3\.40282e\+38", [-1e-300, -1, 1e39]),
+    "learning_rate": ((STEP, FIT, "Network.trace"), r"at least 0 and at most 1\.79769e\+308", [-1e-300, -1]),
+    "alpha": ((STEP, FIT, "Network.loss_and_gradients"), r"at least 0 and at most 1\.79769e\+308", [-1e-300, -1]),
+    "alpha ": ((MODEL,), r"at least 0 and at most 3\.40282e\+38", [-1e-300, -1, 1e39]),
     "learning_rate_init": ((MODEL,), r"above 0 and at most 3\.40282e\+38", [0, 0.0, -1, 1e39]),
     "power_t": ((MODEL,), "at least 0 and at most 10", [-0.5, 10.5, 400]),
     "tol": ((MODEL,), "at least 0", [-1e-4]),
@@ -777,12 +775,12 @@ SIZES = {
         "an object": (Odd(), "=<odd>" + SEQUENCE),
     },
     MemoryError: {
-        "800 TB": ((10**7, 10**7, 10), r"=\(10000000, 10000000, 10\): 100,000,110,000,010" + NO_ROOM),
-        "64 bits": ((2**32, 2**32, 3), r"=\(4294967296, 4294967296, 3\): 18,446,744,090,889,420,803" + NO_ROOM),
-        "64 bits to zero": ((2**63, 2, 3), r"=\(9223372036854775808, 2, 3\): 18,446,744,073,709,551,627" + NO_ROOM),
-        "63 bits in bytes": ((2**30, 2**30, 1), r"=\(1073741824, 1073741824, 1\): 1,152,921,506,754,330,625" + NO_ROOM),
-        "one wide layer": ((1, 2**62, 1), r"=\(1, 4611686018427387904, 1\): 13,835,058,055,282,163,713" + NO_ROOM),
-        "beyond 64 bits": ((10**30, 3), r"=\(10{30}, 3\): 3(,000){9},003" + NO_ROOM),
+        "800 TB": ((10**7, 10**7, 10), r"=\(10000000, 10000000, 10\): 100000110000010" + NO_ROOM),
+        "64 bits": ((2**32, 2**32, 3), r"=\(4294967296, 4294967296, 3\): 18446744090889420803" + NO_ROOM),
+        "64 bits to zero": ((2**63, 2, 3), r"=\(9223372036854775808, 2, 3\): 18446744073709551627" + NO_ROOM),
+        "63 bits in bytes": ((2**30, 2**30, 1), r"=\(1073741824, 1073741824, 1\): 1152921506754330625" + NO_ROOM),
+        "one wide layer": ((1, 2**62, 1), r"=\(1, 4611686018427387904, 1\): 13835058055282163713" + NO_ROOM),
+        "beyond 64 bits": ((10**30, 3), r"=\(10{30}, 3\): 30{29}3" + NO_ROOM),
     },
 }
 HIDDEN = {
