@@ -84,9 +84,7 @@ SELU_ALPHA = math.sqrt(2 / math.pi) / (1 - _TAIL)
 SELU_SCALE = (
     (1 - _TAIL)
     * math.sqrt(2 * math.pi)
-    / math.sqrt(
-        2 * math.erfc(math.sqrt(2)) * math.e**2 + math.pi * _TAIL**2 - 2 * (2 + math.pi) * _TAIL + math.pi + 2
-    )
+    / math.sqrt(2 * math.erfc(math.sqrt(2)) * math.e**2 + math.pi * _TAIL**2 - 2 * (2 + math.pi) * _TAIL + math.pi + 2)
 )
 
 

@@ -178,9 +178,7 @@ def effect_of_l2(dtype, alpha, eta, batch_size):
     return decayed.parameters.astype(float) - plain.parameters
 
 
-@pytest.mark.parametrize(
-    ("alpha", "eta", "batch_size"), [(1e-4, 1e-3, 1), (2.5e-6, 1e-2, 1), (1e-4, 1e-2, 32)]
-)
+@pytest.mark.parametrize(("alpha", "eta", "batch_size"), [(1e-4, 1e-3, 1), (2.5e-6, 1e-2, 1), (1e-4, 1e-2, 32)])
 def test_a_small_l2_term_counts_in_float32(alpha, eta, batch_size):
     """Even where eta * alpha / n is less than float32 resolves beside one."""
     expected = effect_of_l2("float64", alpha, eta, batch_size)
