@@ -157,7 +157,7 @@ class Network:
         """
         X = check.numeric_array("X", X)
         if X.ndim == 1:
-            return self(X)
+            return self(self._sample(X, "X"))
         return self._engine.predict(self._rows(X))
 
     # ---- loss and gradients ------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class Network:
         Trace
             z_l, o_l, delta_l, dW_l, db_l, the loss, and W_l, b_l before and after one step of SGD; prints as a table.
         """
-        X, target, _ = self._batch(self._sample(x), y, None)
+        X, target, _ = self._batch(self._sample(x), y, None, name="x")
         rows = np.zeros(self.layer_sizes[-1], self.dtype)
         if target.ndim == 1:
             rows[target[0]] = 1
@@ -294,7 +294,7 @@ class Network:
         settings = (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
         loss = self._step_one(x, y, settings) if sample_weight is None else None
         if loss is None:  # other settings, or not as the kernels take it: convert, or say why not
-            batch = self._batch(x, y, sample_weight)
+            batch = self._batch(x, y, sample_weight, name="x")
             with self._training():
                 self._set_solver(*settings)
                 loss = self._engine.step(*batch)
@@ -417,23 +417,25 @@ class Network:
         check.number("epsilon", value, 0, open_low=True)
         return check.number("epsilon", value, float(np.finfo(self.dtype).smallest_subnormal))
 
-    def _sample(self, x: Any) -> Array:
-        array = check.numeric_array("x", x)
+    def _sample(self, x: Any, name: str = "x") -> Array:
+        array = check.numeric_array(name, x)
         if array.shape != self.layer_sizes[:1]:
-            raise ValueError(f"x has shape {array.shape}: expected ({self.layer_sizes[0]},)")
-        return check.in_precision("x", array, self.dtype, self._kernels)
+            raise ValueError(f"{name} has shape {array.shape}: expected ({self.layer_sizes[0]},)")
+        return check.in_precision(name, array, self.dtype, self._kernels)
 
     def _rows(self, X: Any, name: str = "X") -> Array:
         return check.samples(name, X, self.layer_sizes[0], self.dtype, self._kernels)
 
-    def _batch(self, X: Any, y: Any, sample_weight: Any, one: bool = True) -> tuple[Array, Array, Array | None]:
+    def _batch(
+        self, X: Any, y: Any, sample_weight: Any, one: bool = True, name: str = "X"
+    ) -> tuple[Array, Array, Array | None]:
         """Samples, targets and weights as the engine takes them; one sample becomes a batch of one."""
-        X = check.numeric_array("X", X)
+        X = check.numeric_array(name, X)
         if X.ndim == 1 and one:
-            X, y = X[None], check.numeric_array("y", y)[None]
+            X, y = self._sample(X, name)[None], check.numeric_array("y", y)[None]
             if sample_weight is not None:
                 sample_weight = check.numeric_array("sample_weight", sample_weight).reshape(-1)
-        X = self._rows(X)
+        X = self._rows(X, name)
         y = check.targets("y", y, len(X), self.layer_sizes[-1], self.loss_name, self.dtype, self._kernels)
         return X, y, check.weights("sample_weight", sample_weight, len(X), self.dtype, self._kernels)
 
