@@ -16,7 +16,7 @@ import numpy as np
 import cmlp
 
 ROUNDS = 7
-NETWORKS = {"D": ((64, 64, 32, 10), 500), "M": ((784, 128, 64, 10), 300)}
+NETWORKS = {"D": ((64, 64, 32, 10), 2000), "M": ((784, 128, 64, 10), 1000)}
 ETA = 1e-3
 
 

@@ -88,6 +88,18 @@ def test_the_formulas(activation, loss, dtype, weighted):
 
 
 @every_pair
+@both_precisions
+def test_one_sample_by_itself(activation, loss, dtype):
+    """The kernels of batch-1 training and of the trace are not those of a batch."""
+    net, X, Y = problem(activation, loss, dtype)
+    for x, y in zip(X, Y, strict=True):
+        trace = net.trace(x, y)
+        expected_loss, *expected = Reference.of(net).loss_and_gradients([x], [y])
+        assert trace.loss == pytest.approx(expected_loss, rel=ROUNDING[dtype], abs=ROUNDING[dtype])
+        assert_vector_close(flat(trace.grad_W, trace.grad_b), flat(*expected), ROUNDING[dtype])
+
+
+@every_pair
 def test_float32_against_float64(activation, loss):
     single, X, Y = problem(activation, loss, "float32")
     double, _, _ = problem(activation, loss, "float64")
@@ -117,11 +129,16 @@ def test_probabilities_of_nearly_nothing(loss, n, dtype):
     net = network((), loss, dtype, layer_sizes=(3, 5))
     net.parameters *= 3000
     X, Y = inputs(n, 3), target_rows(n, 5, loss)
-    value, *actual = net.loss_and_gradients(X, Y)
+    if n == 1:
+        trace = net.trace(X[0], Y[0])
+        value, *actual = trace.loss, trace.grad_W, trace.grad_b
+    else:
+        value, *actual = net.loss_and_gradients(X, Y)
     expected_value, *expected = Reference.of(net).loss_and_gradients(X, Y)
     assert expected_value > 500
     assert_entries_close(value, expected_value, ROUNDING[dtype])
     assert_vector_close(flat(*actual), flat(*expected), ROUNDING[dtype])
+    assert_entries_close(net.loss(X, Y), expected_value, ROUNDING[dtype])
 
 
 @pytest.mark.parametrize("n", [1, ODD])

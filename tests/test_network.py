@@ -65,12 +65,13 @@ def test_forward_call_and_loss_are_the_formulas(loss, dtype, layer_sizes):
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 @both_precisions
 def test_probabilities(loss, dtype):
-    net, (X, _) = network(dtype=dtype, loss=loss), samples()
-    P = net.forward(100 * X)
-    assert P.min() >= 0
-    assert P.max() <= 1
-    if loss == "cross_entropy":
-        np.testing.assert_allclose(P.sum(axis=1), 1, rtol=4 * np.finfo(dtype).eps)
+    net, (X, _) = network((4, 3), dtype, loss), samples()
+    for P in (net.forward(1000 * X), np.array([net(x) for x in 1000 * X])):
+        assert P.min() >= 0
+        assert P.max() <= 1
+        assert P.min() < 1e-9
+        if loss == "cross_entropy":
+            np.testing.assert_allclose(P.sum(axis=1), 1, rtol=4 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "cross_entropy"])
@@ -295,20 +296,23 @@ def order_taken(eta, W_before, W_after):
     return np.argsort(bias_then)
 
 
-def test_shuffle_takes_every_sample_once_in_a_new_order_each_epoch():
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_shuffle_takes_every_sample_once_in_a_new_order_each_epoch(batch_size):
     n, eta = 40, 0.01
-    one_epoch, two_epochs = (cmlp.Network((n, 1), loss="squared_error") for _ in range(2))
-    for epochs, net in enumerate((one_epoch, two_epochs), 1):
+    linear = [cmlp.Network((n, 1), loss="squared_error") for _ in range(2)]
+    for epochs, net in enumerate(linear, 1):
         net.parameters[:] = 0
         net.fit(np.eye(n), np.ones(n), learning_rate=eta, epochs=epochs, shuffle=True, random_state=3)
-    first = order_taken(eta, np.zeros(n), one_epoch.weights[0][0])
-    second = order_taken(eta, one_epoch.weights[0][0], two_epochs.weights[0][0])
+    first = order_taken(eta, np.zeros(n), linear[0].weights[0][0])
+    second = order_taken(eta, linear[0].weights[0][0], linear[1].weights[0][0])
     assert len({tuple(first), tuple(second), tuple(range(n))}) == 3
 
-    reference = Reference([np.zeros((1, n))], [np.zeros(1)], (), "squared_error")
+    net, (X, Y) = network(), samples(n)
+    reference = Reference.of(net)
     for order in (first, second):
-        reference.train(np.eye(n)[order], np.ones((n, 1)), Solver(learning_rate=eta))
-    assert_network_close(two_epochs, reference, 1e-12)
+        reference.train(X[order], Y[order], Solver(learning_rate=0.1), batch_size=batch_size)
+    net.fit(X, Y, learning_rate=0.1, batch_size=batch_size, epochs=2, shuffle=True, random_state=3)
+    assert_network_close(net, reference, 1e-12)
 
 
 # ---- the same bits every time, and threads ----------------------------------------------------------
@@ -679,3 +683,54 @@ def test_trace_of_a_wide_network_prints_a_part():
     assert "188 more units" in text
     assert "88 more units" in text
     assert len(text.splitlines()) < 200
+
+
+# ---- the one block of parameters -----------------------------------------------------------------------
+
+
+def test_assigning_the_parameters_copies_them_in():
+    net, other = network(), network()
+    block, values = net.parameters, np.arange(net.parameters.size) / 100
+    net.parameters = values
+    assert net.parameters is block
+    np.testing.assert_array_equal(net.weights[0].ravel(), values[: net.weights[0].size])
+    for wrong in (values[1:], values * np.nan):
+        with pytest.raises(ValueError, match=r"^parameters"):
+            other.parameters = wrong
+
+
+@pytest.mark.parametrize("name", ["weights", "biases"])
+def test_views_cannot_be_replaced(name):
+    with pytest.raises(AttributeError):
+        setattr(network(), name, ())
+
+
+# ---- the quick way of a step ----------------------------------------------------------------------------
+
+
+QUICK_TARGETS = {
+    "cross_entropy": [np.int64(1), np.uint8(2), np.array([0.25, 0.5, 0.25])],
+    "binary_cross_entropy": [np.array([0.0, 1.0, 0.5])],
+    "squared_error": [np.array([-1.0, 2.0, 0.5])],
+    "absolute_error": [np.array([-1.0, 2.0, 0.5])],
+    "huber": [np.array([-1.0, 2.0, 0.5])],
+    "poisson": [np.array([0.0, 2.0, 0.5])],
+}
+
+
+@pytest.mark.parametrize(("loss", "y"), [(loss, y) for loss, ys in QUICK_TARGETS.items() for y in ys])
+def test_a_step_is_the_same_however_its_arguments_come(loss, y):
+    """As arrays that the kernels take as they stand, with the learning rate alone changing, and as lists."""
+    quick, plain = (cmlp.Network((4, 5, 3), loss=loss, random_state=0) for _ in range(2))
+    x = np.array([0.5, -1.0, 0.25, 1.5])
+    for eta in (0.1, 0.05, 0.1):
+        as_list = y.tolist()
+        assert quick.step(x, y, learning_rate=eta) == pytest.approx(plain.step(x.tolist(), as_list, eta), rel=1e-14)
+    np.testing.assert_allclose(quick.parameters, plain.parameters, rtol=1e-12)
+
+
+def test_a_ruined_network_is_not_blamed_on_the_next_step():
+    net = cmlp.Network((1, 1), loss="squared_error", dtype="float32", random_state=0)
+    net.step([1e19], [1e15], learning_rate=1e10)
+    with pytest.raises(cmlp.DivergenceError, match="an earlier step has made the parameters infinite or NaN"):
+        net.step([1.0], [1.0])

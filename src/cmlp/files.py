@@ -36,7 +36,10 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
     header = _header(arrays, blocks, metadata)
     folder, name = os.path.split(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{name[:32]}.", suffix=".part", dir=folder)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{name[:32]}.", suffix=".part", dir=folder)
+    except OSError as error:  # names the temporary file
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(len(header).to_bytes(8, "little"))

@@ -13,7 +13,7 @@ from .validation import Array
 
 CLASS_LOSSES = ("cross_entropy", "binary_cross_entropy")
 REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber", "poisson")
-MANY_FLOAT_CLASSES = 30
+MANY_CLASSES = 30
 INDICATORS = np.dtype(np.int64)
 
 
@@ -131,7 +131,8 @@ def _classes(labels: Array, loss: str | None) -> Task:
         raise TypeError("y mixes labels that cannot be ordered: expected labels of one type") from None
     if len(classes) < 2:
         raise ValueError(f"y has one class, {check.shown(classes.tolist())}: expected two or more")
-    if labels.dtype.kind == "f" and len(classes) > MANY_FLOAT_CLASSES:
+    numbers, many = labels.dtype.kind in "iuf", len(classes) > MANY_CLASSES
+    if numbers and many and (labels.dtype.kind == "f" or len(classes) > len(labels) / 2):
         warnings.warn(
             f"y holds {len(classes)} different whole numbers as {labels.dtype} and is read as classes; for regression, "
             "pass loss='squared_error'",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +56,7 @@ class Network:
     loss_name : str
     dtype : numpy.dtype
     parameters : ndarray of shape (n_parameters,)
-        W_1, b_1, ..., W_L, b_L in one block.  Writing into it changes the network.
+        W_1, b_1, ..., W_L, b_L in one block.  Writing into it changes the network; assigning an array copies it in.
     weights : tuple of ndarray
         weights[l - 1] is W_l, of shape (d_l, d_{l-1}), a view into `parameters`.
     biases : tuple of ndarray
@@ -92,10 +90,26 @@ class Network:
         self.activation = check.per_layer("activation", activation, hidden, ACTIVATIONS, ACTIVATION_ALIASES)
         self.loss_name = check.choice("loss", loss, LOSSES)
         self.dtype = precision("dtype", dtype)
-        self.parameters = aligned_block(self.layer_sizes, self.dtype)
-        self.weights, self.biases = views(self.parameters, self.layer_sizes)
+        self._parameters = aligned_block(self.layer_sizes, self.dtype)
+        self._weights, self._biases = views(self._parameters, self.layer_sizes)
         self._build_engine()
         initialise(self.weights, self.biases, self.activation, check.random_source("random_state", random_state))
+
+    @property
+    def parameters(self) -> Array:
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        self._parameters[:] = self._checked_parameters(values)
+
+    @property
+    def weights(self) -> tuple[Array, ...]:
+        return self._weights
+
+    @property
+    def biases(self) -> tuple[Array, ...]:
+        return self._biases
 
     def _build_engine(self) -> None:
         self._kernels = kernels(self.dtype)
@@ -295,13 +309,11 @@ class Network:
         loss = self._step_one(x, y, settings) if sample_weight is None else None
         if loss is None:  # other settings, or not as the kernels take it: convert, or say why not
             batch = self._batch(x, y, sample_weight, name="x")
-            with self._training():
+            with self._engine:
                 self._set_solver(*settings)
                 loss = self._engine.step(*batch)
         if loss - loss != 0:
-            raise DivergenceError(
-                f"the loss is {loss} before this step: nothing was updated; try a smaller learning_rate"
-            )
+            raise DivergenceError(f"the loss is {loss} before this step: nothing was updated; {self._remedy()}")
         return loss
 
     def fit(
@@ -356,11 +368,12 @@ class Network:
         X, y, sample_weight = self._batch(check.numeric_array("X", X), y, sample_weight, one=False)
         batch_size = min(check.whole("batch_size", batch_size, 1), len(X))
         epochs = check.whole("epochs", epochs, 0)
-        random = check.random_source("random_state", random_state)
         shuffle = check.flag("shuffle", shuffle)
+        if shuffle or random_state is not None:
+            random = check.random_source("random_state", random_state)
         order = np.arange(len(X), dtype=np.intp)
         losses = _room_for_losses(epochs)
-        with self._training():
+        with self._engine:
             self._set_solver(solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
             self._engine.reset_solver()
             for epoch in range(epochs):
@@ -369,14 +382,10 @@ class Network:
                 losses[epoch] = self._epoch(X, y, sample_weight, order if shuffle else None, batch_size, epoch + 1)
         return losses
 
-    @contextmanager
-    def _training(self) -> Iterator[None]:
-        """One thread at a time: RuntimeError for a second."""
-        self._engine.begin_training()
-        try:
-            yield
-        finally:
-            self._engine.end_training()
+    def _remedy(self) -> str:
+        if self._kernels.first_not_finite(self.parameters) < 0:
+            return "try a smaller learning_rate"
+        return "an earlier step has made the parameters infinite or NaN, start again with a smaller learning_rate"
 
     def _epoch(
         self, X: Array, y: Array, sample_weight: Array | None, order: Array | None, batch_size: int, epoch: int
@@ -411,6 +420,12 @@ class Network:
     def _number(self, name: str, value: Any) -> float:
         """A number of at least 0 that the network's precision can hold."""
         return check.number(name, value, 0, float(np.finfo(self.dtype).max))
+
+    def _checked_parameters(self, values: Any) -> Array:
+        array = check.numeric_array("parameters", values)
+        if array.shape != self._parameters.shape:
+            raise ValueError(f"parameters has shape {array.shape}: expected {self._parameters.shape}")
+        return check.in_precision("parameters", array, self.dtype, self._kernels)
 
     def _epsilon(self, value: Any) -> float:
         """A positive number that stays positive in the network's precision."""

@@ -196,7 +196,7 @@ def train(
     history_out(watch.history)
     batch_size = options.batch_of(len(rows))
     order = rows if options.shuffle or len(rows) < len(X) else None
-    with network._training(), Progress(options) as progress:
+    with network._engine, Progress(options) as progress:
         network._engine.reset_solver()
         try:
             for epoch in range(1, options.max_iter + 1):

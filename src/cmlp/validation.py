@@ -73,6 +73,8 @@ def number(
     open_high: bool = False,
 ) -> float:
     """A finite number in an interval."""
+    if type(value) is float and low < value < high:
+        return value
     low_text = f"{'above' if open_low else 'at least'} {low:g}"
     high_text = f"{'below' if open_high else 'at most'} {high:g}"
     texts = [low_text] * math.isfinite(low) + [high_text] * math.isfinite(high)

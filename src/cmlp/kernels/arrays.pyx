@@ -24,6 +24,29 @@ cdef inline bint is_real_array(object a, int ndim):
     return (cnp.PyArray_Check(a) and cnp.PyArray_NDIM(<cnp.ndarray>a) == ndim
             and cnp.PyArray_TYPE(<cnp.ndarray>a) == REAL_TYPE and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
 
+cdef Py_ssize_t rows_of(object X) except -1:
+    if not is_real_array(X, 2):
+        raise TypeError(f"expected a C-contiguous 2-D array of {sizeof(real)}-byte floats, got {type(X).__name__}")
+    return cnp.PyArray_DIM(X, 0)
+
+
+cdef bint in_range(int loss, Py_ssize_t C, const real *y) noexcept:
+    """Whether the target row y is finite and what the loss is defined for."""
+    cdef Py_ssize_t k
+    cdef double total = 0, low = 0, high = 0
+    if not all_finite(C, y):
+        return False
+    for k in range(C):
+        total += y[k]
+        low = min(low, y[k])
+        high = max(high, y[k])
+    if loss == CROSS_ENTROPY:
+        return low >= 0 and -1e-3 <= total - 1 <= 1e-3
+    if loss == BINARY_CROSS_ENTROPY:
+        return low >= 0 and high <= 1
+    return low >= 0 or loss != POISSON
+
+
 cdef real *reals(object a, Py_ssize_t rows, Py_ssize_t columns) except NULL:
     """The data of a C-contiguous rows x columns array (columns 0: of `rows` numbers) of this precision."""
     cdef int ndim = 2 if columns else 1

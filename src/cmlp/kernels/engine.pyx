@@ -1,5 +1,6 @@
 # The one class that Python sees: it checks shapes, releases the GIL and calls the kernels.
 cimport numpy as cnp
+from numpy import integer
 from libc.stdlib cimport free
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
@@ -130,7 +131,7 @@ cdef class Engine:
 
     def predict(self, X):
         """o_L of every row of X (n, d_0), as an array (n, C)."""
-        cdef cnp.npy_intp *shape = [cnp.PyArray_DIM(X, 0), self.C]
+        cdef cnp.npy_intp *shape = [rows_of(X), self.C]
         cdef Py_ssize_t n = shape[0]
         cdef const real *x = reals(X, n, self.net.d[0])
         cdef object out = cnp.PyArray_SimpleNew(2, shape, REAL_TYPE)
@@ -158,7 +159,7 @@ cdef class Engine:
 
     cdef double evaluate(self, X, y, weights, double alpha, gradient) except? -1:
         cdef samples_t samples = self.samples(X, y, weights)
-        cdef Py_ssize_t l, n = cnp.PyArray_DIM(X, 0), capacity = chunk_of(&self.net, n)
+        cdef Py_ssize_t l, n = rows_of(X), capacity = chunk_of(&self.net, n)
         cdef trainer_t trainer = self.trainer
         cdef void *memory = NULL
         cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, True, NULL)
@@ -181,7 +182,7 @@ cdef class Engine:
     cdef samples_t samples(self, X, y, weights) except *:
         """y: an intp array (n,) of class indices, or the rows (n, C)."""
         cdef samples_t samples
-        cdef Py_ssize_t n = cnp.PyArray_DIM(X, 0)
+        cdef Py_ssize_t n = rows_of(X)
         samples.X = reals(X, n, self.net.d[0])
         samples.weights = reals(weights, n, 0) if weights is not None else NULL
         samples.labels, samples.Y = NULL, NULL
@@ -195,15 +196,21 @@ cdef class Engine:
 
     # ---- training: one caller at a time -----------------------------------------------------------
 
-    cpdef int begin_training(self) except -1:
-        """Every method below is for the one thread that has called this, until it calls `end_training`."""
+    cdef int begin_training(self) except -1:
         if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
             raise RuntimeError("this network is being trained by another thread: give each thread a network of its own")
         return 0
 
-    cpdef int end_training(self) except -1:
+    cdef void end_training(self) noexcept:
         PyThread_release_lock(self.lock)
-        return 0
+
+    def __enter__(self):
+        """Every method below is for the one thread that is inside `with engine:`, or RuntimeError."""
+        self.begin_training()
+        return self
+
+    def __exit__(self, *exception):
+        self.end_training()
 
     cdef int need_solver(self, bint gradient) except -1:
         """The solver's state if it has one, and a gradient where one is formed."""
@@ -267,8 +274,9 @@ cdef class Engine:
     def step_one(self, x, y, settings):
         """One update on one sample; returns the loss before it.  Begins and ends the training itself.
 
-        None, with nothing done, unless `settings` are those of `set_solver`, x is a finite array (d_0,) of this
-        precision and y a class index in range (under cross_entropy) or such an array (C,) (under squared_error).
+        None, with nothing done, unless `settings` are those of `set_solver` but for the learning rate, x is a finite
+        array (d_0,) of this precision and y a class index in range (under cross_entropy) or such an array (C,) in the
+        loss's range.
         """
         cdef samples_t samples
         cdef intptr_t label
@@ -276,15 +284,15 @@ cdef class Engine:
             return None
         samples.X = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
         samples.weights, samples.labels, samples.Y = NULL, NULL, NULL
-        if type(y) is int and self.net.loss == CROSS_ENTROPY:
+        if is_real_array(y, 1):
+            samples.Y = <const real *>cnp.PyArray_DATA(<cnp.ndarray>y)
+            if cnp.PyArray_DIM(y, 0) != self.C or not in_range(self.net.loss, self.C, samples.Y):
+                return None
+        elif self.net.loss == CROSS_ENTROPY and (type(y) is int or isinstance(y, integer)):
             if not 0 <= y < self.C:
                 return None
-            label = y
+            label = int(y)
             samples.labels = &label
-        elif self.net.loss == SQUARED_ERROR and is_real_array(y, 1) and cnp.PyArray_DIM(y, 0) == self.C:
-            samples.Y = <const real *>cnp.PyArray_DATA(<cnp.ndarray>y)
-            if not all_finite(self.C, samples.Y):
-                return None
         else:
             return None
         if not all_finite(self.net.d[0], samples.X):
@@ -296,10 +304,19 @@ cdef class Engine:
             self.end_training()
 
     cdef bint is_set_to(self, settings):
+        """Whether the solver is set so; a new learning rate (second of the settings) is taken over on the way."""
         try:
-            return settings == self.settings
+            if settings == self.settings:
+                return True
+            if self.settings is None or settings[:1] != self.settings[:1] or settings[2:] != self.settings[2:]:
+                return False
         except Exception:  # of a setting that cannot be compared, such as an array: not checked yet
             return False
+        if type(settings[1]) is not float or not 0 <= settings[1] <= REAL_MAX:
+            return False
+        self.trainer.solver.learning_rate = settings[1]
+        self.settings = settings
+        return True
 
     cdef double update(self, const samples_t *samples) except? -1:
         cdef double loss
@@ -314,7 +331,7 @@ cdef class Engine:
 
     def step(self, X, y, weights):
         """One update on the batch X (n, d_0); returns the loss before it, and updates nothing if that is not finite."""
-        return self.train(X, y, weights, None, cnp.PyArray_DIM(X, 0))
+        return self.train(X, y, weights, None, rows_of(X))
 
     def epoch(self, X, y, weights, index, Py_ssize_t batch_size):
         """An update per batch of X's rows, in the order of `index` (an intp array) or, with None, as they stand.
@@ -338,7 +355,7 @@ cdef class Engine:
 
     cdef double train(self, X, y, weights, index, Py_ssize_t batch_size) except? -1:
         cdef samples_t samples = self.samples(X, y, weights)
-        cdef Py_ssize_t n = cnp.PyArray_DIM(X, 0)
+        cdef Py_ssize_t n = rows_of(X)
         cdef const intptr_t *order = index_data(index, n) if index is not None else NULL
         cdef double loss
         if index is not None:

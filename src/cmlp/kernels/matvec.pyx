@@ -43,12 +43,14 @@ cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b
                 vec_store(z_out + j + r, vec_sum_rows(total + r) + load_part(b + j + r, left))
 
 
-cdef inline vec updated(vec w, vec o, real step, real shrink) noexcept nogil:
+cdef inline vec updated(vec w, vec o, real step, bint shrinks, real shrink) noexcept nogil:
     """w + (step o - shrink w), step = -eta delta_j, shrink = eta alpha; 1 - shrink would round a small shrink away."""
+    if not shrinks:
+        return w + vec_set(step) * o
     return w + (vec_set(step) * o - vec_set(shrink) * w)
 
 cdef inline void pull_wide(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
-                           bint update, const real *o, real eta, real shrink) noexcept nogil:
+                           bint update, const real *o, real eta, bint shrinks, real shrink) noexcept nogil:
     """Four vectors of y = W^T delta; then, with `update`, the same columns of W <- W - eta delta o^T - shrink W."""
     cdef vec total[4]
     cdef vec w, d
@@ -61,12 +63,12 @@ cdef inline void pull_wide(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const rea
             w = vec_load(W + j * d_in + v * VL)
             total[v] = total[v] + d * w
             if update:
-                vec_store(W + j * d_in + v * VL, updated(w, vec_load(o + v * VL), -eta * delta[j], shrink))
+                vec_store(W + j * d_in + v * VL, updated(w, vec_load(o + v * VL), -eta * delta[j], shrinks, shrink))
     for v in range(4):
         vec_store(y_out + v * VL, total[v])
 
 cdef inline void pull_narrow(Py_ssize_t n, Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
-                             bint update, const real *o, real eta, real shrink) noexcept nogil:
+                             bint update, const real *o, real eta, bint shrinks, real shrink) noexcept nogil:
     """The same for n <= VL columns."""
     cdef vec w, even = vec_set(0), odd = vec_set(0)
     cdef Py_ssize_t j
@@ -77,42 +79,58 @@ cdef inline void pull_narrow(Py_ssize_t n, Py_ssize_t d_out, Py_ssize_t d_in, re
         else:
             even = even + vec_set(delta[j]) * w
         if update:
-            vec_store_n(W + j * d_in, updated(w, vec_load_n(o, n), -eta * delta[j], shrink), n)
+            vec_store_n(W + j * d_in, updated(w, vec_load_n(o, n), -eta * delta[j], shrinks, shrink), n)
     vec_store(y_out, even + odd)
 
 cdef inline void pull(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
-                      bint update, const real *o, real eta, real shrink) noexcept nogil:
+                      bint update, const real *o, real eta, bint shrinks, real shrink) noexcept nogil:
     cdef Py_ssize_t i = 0
     while i + 4 * VL <= d_in:
-        pull_wide(d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrink)
+        pull_wide(d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrinks, shrink)
         i += 4 * VL
     while i < d_in:
-        pull_narrow(min(d_in - i, <Py_ssize_t>VL), d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrink)
+        pull_narrow(min(d_in - i, <Py_ssize_t>VL), d_out, d_in, W + i, delta, y_out + i, update, o + i,
+                    eta, shrinks, shrink)
         i += VL
 
 cdef void matvec_t(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *delta, real *y_out) noexcept nogil:
     """y = W^T delta; y has room for whole vectors, its padding becomes 0."""
-    pull(d_out, d_in, <real *>W, delta, y_out, False, NULL, 0, 0)
+    pull(d_out, d_in, <real *>W, delta, y_out, False, NULL, 0, False, 0)
 
 cdef void matvec_t_rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
                          real eta, real shrink, real *y_out) noexcept nogil:
     """y = W^T delta with the weights as they were, and W <- W - eta delta o^T - shrink W, in one pass over W."""
-    pull(d_out, d_in, W, delta, y_out, True, o, eta, shrink)
+    if shrink == 0:
+        pull(d_out, d_in, W, delta, y_out, True, o, eta, False, 0)
+    else:
+        pull(d_out, d_in, W, delta, y_out, True, o, eta, True, shrink)
 
-cdef void rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
-                real eta, real shrink) noexcept nogil:
-    """W <- W - eta delta o^T - shrink W.  Without shrink, a long row is left alone if its delta is 0, as under ReLU."""
-    cdef Py_ssize_t i, j, left
+cdef inline void rank1_rows(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
+                            real eta, bint shrinks, real shrink) noexcept nogil:
+    cdef Py_ssize_t i, j, v, left
+    cdef bint skip = not shrinks and d_in >= LONG_ROW
     cdef real step
     cdef real *row
     for j in range(d_out):
         step = -eta * delta[j]
-        if step == 0 and shrink == 0 and d_in >= LONG_ROW:
+        if skip and step == 0:
             continue
         row = W + j * d_in
-        for i from 0 <= i < d_in by VL:
+        for i from 0 <= i <= d_in - 4 * VL by 4 * VL:
+            for v in range(4):
+                vec_store(row + i + v * VL,
+                          updated(vec_load(row + i + v * VL), vec_load(o + i + v * VL), step, shrinks, shrink))
+        for i from d_in // (4 * VL) * (4 * VL) <= i < d_in by VL:
             left = d_in - i
-            store_part(row + i, updated(load_part(row + i, left), load_part(o + i, left), step, shrink), left)
+            store_part(row + i, updated(load_part(row + i, left), load_part(o + i, left), step, shrinks, shrink), left)
+
+cdef void rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
+                real eta, real shrink) noexcept nogil:
+    """W <- W - eta delta o^T - shrink W.  Without shrink a long row is left alone if its delta is 0, as under ReLU."""
+    if shrink == 0:
+        rank1_rows(d_out, d_in, W, delta, o, eta, False, 0)
+    else:
+        rank1_rows(d_out, d_in, W, delta, o, eta, True, shrink)
 
 
 cdef void outer(Py_ssize_t d_out, Py_ssize_t d_in, const real *delta, const real *o, real *G_out) noexcept nogil:

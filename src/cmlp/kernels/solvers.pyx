@@ -36,7 +36,7 @@ cdef constants_t constants_of(const solver_t *solver) noexcept nogil:
     c.beta_2 = <real>solver.beta_2
     c.rest_2 = <real>(1 - solver.beta_2)
     c.step = <real>(solver.learning_rate * root / (1 - pow(solver.beta_1, <double>solver.t))) if corrected else 0
-    c.epsilon = <real>(solver.epsilon if solver.epsilon_outside else solver.epsilon * root)
+    c.epsilon = max(REAL_MIN, <real>(solver.epsilon if solver.epsilon_outside else solver.epsilon * root))
     return c
 
 
