@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import reprlib
+import tempfile
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -29,8 +31,6 @@ CHECKSUM = "sha256"
 
 def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
     """Writes the file beside its place and moves it there: at any moment the old file or the new one is whole."""
-    import tempfile  # here, like hashlib below: `import cmlp` is to stay quick
-
     path = os.path.realpath(file_path(path))
     _refuse_what_is_no_file(path)
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
@@ -92,8 +92,6 @@ def _header(arrays: Mapping[str, Array], blocks: list[Array], metadata: Mapping[
 
 def _checksum(metadata: Mapping[str, str], entries: Mapping[str, Any], blocks: Any) -> str:
     """Of everything in the file but the checksum itself."""
-    import hashlib
-
     described = json.dumps([dict(metadata), entries], sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(described.encode())
     for block in blocks:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +16,7 @@ MANY_CLASSES = 30
 INDICATORS = np.dtype(np.int64)
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """binary, multiclass, multilabel or regression, with what is needed to read the network's outputs.
 
     Attributes

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import saved
 from . import validation as check
 from .exceptions import DivergenceError
 from .labels import CLASS_LOSSES, REGRESSION_LOSSES, Task, read_task
@@ -129,6 +128,8 @@ class Model:
         ValueError
             If the labels are far larger than the network, so that `load` would refuse them.
         """
+        from . import saved  # here and in `load`: `import cmlp` is to stay quick
+
         saved.write(path, self.network, self._task, self._history)
 
 
@@ -392,4 +393,6 @@ def load(path: Any) -> Model:
     ModelFileError
         If it is not a saved model, or is truncated or altered.
     """
+    from . import saved
+
     return Model(*saved.read(path))

@@ -6,8 +6,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ LARGEST = float(np.finfo(np.float32).max)  # of what either precision computes w
 LARGEST_POWER = 10  # of the number of samples seen, which is to stay a float
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """The hyper-parameters of a training run; `checked` refuses those out of range."""
 
     solver: str = "adam"
@@ -86,15 +84,22 @@ class Options:
         return min(AUTO_BATCH if self.batch_size == "auto" else int(self.batch_size), n)
 
 
-@dataclass
 class History:
     """What a training run leaves behind; the names are scikit-learn's."""
 
-    loss_curve_: list[float] = field(default_factory=list)
-    validation_scores_: list[float] | None = None
-    best_loss_: float = math.inf
-    best_validation_score_: float | None = None
-    converged_: bool = False
+    def __init__(
+        self,
+        loss_curve_: list[float] | None = None,
+        validation_scores_: list[float] | None = None,
+        best_loss_: float = math.inf,
+        best_validation_score_: float | None = None,
+        converged_: bool = False,
+    ):
+        self.loss_curve_ = [] if loss_curve_ is None else loss_curve_
+        self.validation_scores_ = validation_scores_
+        self.best_loss_ = best_loss_
+        self.best_validation_score_ = best_validation_score_
+        self.converged_ = converged_
 
     @property
     def n_iter_(self) -> int:
