@@ -5,7 +5,8 @@ from libc.stdlib cimport calloc
 cdef enum:
     CACHE_LINE = 64
     BATCH_CHUNK = 256       # a larger batch is worked off in chunks of this many samples,
-    CHUNK_WORK = 1 << 30    # or of this many samples x parameters, so that Ctrl-C is heard within a second
+    CHUNK_WORK = 1 << 28    # or of this many samples x parameters, so that Ctrl-C is heard within a second,
+    LEAST_CHUNK = 16        # but not fewer than these
 
 cdef struct arena_t:        # with base 0 it only counts
     uintptr_t base
@@ -27,7 +28,7 @@ cdef inline real **take_pointers(arena_t *arena, Py_ssize_t n) noexcept nogil:
 cdef Py_ssize_t chunk_of(const network_t *net, Py_ssize_t n) noexcept nogil:
     """Samples to work off at a time out of n, in whole vectors."""
     cdef Py_ssize_t size = net.b[net.L] + net.d[net.L]
-    return padded(max(1, min(n, BATCH_CHUNK, CHUNK_WORK // size)))
+    return padded(max(1, min(n, BATCH_CHUNK, max(<Py_ssize_t>LEAST_CHUNK, CHUNK_WORK // size))))
 
 
 cdef Py_ssize_t widest(const network_t *net) noexcept nogil:
