@@ -35,3 +35,13 @@ def module(build):
 def dtype(build):
     """The precision of the build at hand."""
     return np.dtype(build.dtype)
+
+
+@pytest.fixture
+def torch():
+    """PyTorch on one thread, where it is installed."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # starting more costs more than these networks take
+    yield torch
+    torch.set_num_threads(threads)

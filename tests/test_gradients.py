@@ -169,15 +169,6 @@ def test_each_call_returns_arrays_of_its_own():
 # ---- PyTorch ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def torch():
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # starting more costs more than these networks take
-    yield torch
-    torch.set_num_threads(threads)
-
-
 def torch_activation(torch, name):
     return {"identity": lambda z: z, "sigmoid": torch.sigmoid, "tanh": torch.tanh}.get(
         name, getattr(torch.nn.functional, name, None)

@@ -108,15 +108,6 @@ def test_epochs_with_a_short_last_batch_and_sample_weights(case):
 # ---- PyTorch ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def torch():
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # starting more costs more than these networks take
-    yield torch
-    torch.set_num_threads(threads)
-
-
 def torch_network(torch, net):
     layers = []
     for W, b in zip(net.weights, net.biases, strict=True):

@@ -149,17 +149,14 @@ class Watch:
             improved = loss <= history.best_loss_ - tol
         else:
             with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverges in the next epoch
-                score = self._validated(self.validate())
+                score = self.validate()
             improved = self._improved(score, tol)
         history.best_loss_ = min(history.best_loss_, loss)
         self.stalled = 0 if improved else self.stalled + 1
 
-    def _validated(self, score: float) -> float:
+    def _improved(self, score: float, tol: float) -> bool:
         assert self.history.validation_scores_ is not None
         self.history.validation_scores_.append(score)
-        return score
-
-    def _improved(self, score: float, tol: float) -> bool:
         best = self.history.best_validation_score_
         if best is None or score > best or math.isnan(best):
             self.history.best_validation_score_ = score
