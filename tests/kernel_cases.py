@@ -71,6 +71,11 @@ ETA = 0.375
 SHRINK = (0.0, 0.1875)
 
 
+def product_t_by_rows(kernel, arrays, m, n):
+    W, delta = arrays.normal(m, n), arrays.normal(m)
+    yield Result(kernel.product_t_by_rows(W, delta), wide(W).T @ wide(delta), np.abs(wide(W)).T @ np.abs(delta), m + 1)
+
+
 def update_problem(arrays, m, n):
     """W, delta, o; every third delta is 0, as ReLU leaves many."""
     delta = arrays.rng.standard_normal(m) * (np.arange(m) % 3 != 1)
@@ -100,23 +105,45 @@ def product_t_update(kernel, arrays, m, n):
         yield Result(W, *want, 1)
 
 
+def small_layer(kernel, arrays, m, n):
+    b, z = arrays.normal(m), arrays.normal(n)
+    for shrink in SHRINK:
+        W, delta, o = update_problem(arrays, m, n)
+        slope, slope_size = wide(o) * (1 - wide(o)), np.abs(wide(o)) + wide(o) ** 2
+        got_z, s, below, W_new, rows, b_new = kernel.small_layer(W, b, o, delta, "sigmoid", z, ETA, shrink)
+        yield Result(got_z, wide(W) @ o + b, np.abs(wide(W)) @ np.abs(o) + np.abs(b), n)
+        yield Result(s, 1 / (1 + np.exp(-wide(got_z))), np.ones(m), 4)
+        yield Result(below, (wide(delta) @ W) * slope, (np.abs(wide(delta)) @ np.abs(W)) * slope_size, m + 3)
+        yield Result(W_new, *updated_weights(W, delta, o, shrink), 1)
+        yield same_entries(rows, W_new)
+        yield Result(b_new, b - ETA * wide(delta), np.abs(b) + ETA * np.abs(wide(delta)), 1)
+
+
 def outer_product(kernel, arrays, m, n):
     delta, o = arrays.normal(m), arrays.normal(n)
     want = np.outer(delta, o)
     yield Result(kernel.outer_product(delta, o), want, 0, 0)
 
 
+LEFT = ("rows", "columns", "panels")
+
+
 def matrix_product(kernel, arrays, m, n):
-    k = third_size(m, n)
+    yield from matrix_products(kernel, arrays, m, third_size(m, n), n)
+
+
+def matrix_products(kernel, arrays, m, k, n):
     A, B, bias, C = arrays.normal(m, k), arrays.normal(k, n), arrays.normal(m), arrays.normal(m, n)
     A_t = arrays.put(A.T)
     AB, size = wide(A) @ wide(B), np.abs(wide(A)) @ np.abs(B)
-    for with_bias, with_C, flipped in itertools.product([False, True], repeat=3):
-        b, c = wide(bias)[:, None] * with_bias, wide(C) * with_C
-        got = kernel.matrix_product(
-            A_t if flipped else A, B, bias if with_bias else None, C if with_C else None, transposed=flipped
-        )
-        yield Result(got, AB + b + c, size + np.abs(b) + np.abs(c), k + 1)
+    b, c = wide(bias)[:, None], wide(C)
+    for left, to_panels in itertools.product(LEFT, [False, True]):
+        given, options = A_t if left == "columns" else A, {"left": left, "to_panels": to_panels}
+        yield Result(kernel.matrix_product(given, B, **options), AB, size, k)
+        yield Result(kernel.matrix_product(given, B, bias, **options), AB + b, size + np.abs(b), k + 1)
+        yield Result(kernel.matrix_product(given, B, C=C, **options), AB + c, size + np.abs(c), k + 1)
+        got = kernel.matrix_product(given, B, C=C, factor=-0.25, lost=0.125, **options)
+        yield Result(got, c - 0.25 * AB - 0.125 * c, size / 4 + np.abs(c), k + 3)
 
 
 def same_entries(got, want):
@@ -135,9 +162,13 @@ def transposed(kernel, arrays, m, n):
         yield same_entries(kernel.transposed(A, rows, pad=True), zero_padded(T, kernel.vector_lanes()))
 
 
-def gathered(kernel, arrays, m, n):
+def panels(kernel, arrays, m, n):
     A, index = arrays.normal(m, n), arrays.index(third_size(m, n), m)
-    yield same_entries(kernel.gathered(A, index), zero_padded(A[index], kernel.vector_lanes()))
+    columns, rows, again = kernel.panels_of(A, index)
+    yield same_entries(columns, kernel.panels(A[index].T))
+    yield same_entries(rows, kernel.panels(A[index]))
+    yield same_entries(again, rows)
+    yield same_entries(kernel.from_panels(rows, *A[index].shape), A[index])
 
 
 def row_sums(kernel, arrays, m, n):
@@ -152,7 +183,8 @@ def sum_of_squares(kernel, arrays, m, n):
 
 
 CASES = [
-    product, product_t, rank1_update, product_t_update, outer_product, matrix_product, transposed, gathered,
+    product, product_t, product_t_by_rows, rank1_update, product_t_update, small_layer, outer_product,
+    matrix_product, transposed, panels,
     row_sums, sum_of_squares,
 ]  # fmt: skip
 

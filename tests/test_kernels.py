@@ -27,6 +27,7 @@ from kernel_cases import (
     extreme_problem,
     loss_problem,
     matrix_product,
+    matrix_products,
     product,
     product_t,
     product_t_update,
@@ -60,6 +61,12 @@ def test_products_and_moves(module, arrays, case, m):
     for n in SIZES:
         for result in case(module, arrays, m, n):
             check(result, arrays.dtype, f"{m} x {n}")
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(7, 1030, 33), (1, 2100, 5), (520, 33, 70), (600, 300, 40)])
+def test_products_in_more_than_one_block(module, arrays, m, k, n):
+    for result in matrix_products(module, arrays, m, k, n):
+        check(result, arrays.dtype)
 
 
 @pytest.mark.parametrize("case", [rank1_update, product_t_update], ids=lambda case: case.__name__)

@@ -4,7 +4,6 @@
 # is the input:  z_l = W_l o_{l-1} + b_l,  o_l = s_l(z_l),  delta_l = (W_{l+1}^T delta_{l+1}) * s_l'(z_l),
 # dW_l = delta_l o_{l-1}^T,  db_l = delta_l.  A batch is the same with a column per sample.
 
-from libc.string cimport memcpy
 
 cdef struct network_t:
     Py_ssize_t L
@@ -20,15 +19,16 @@ cdef struct sample_t:       # what one sample needs; every run padded to whole v
     real **delta
     real *y
 
-cdef struct batch_t:        # what a batch of at most `capacity` samples needs; rows padded to whole vectors
+cdef struct batch_t:        # what a batch of at most `capacity` samples needs, all in panels
     Py_ssize_t capacity
     real **O                # O[l]: d_l x n
     real **Z                # Z[l], or O[l] where s_l' follows from the output
-    real *Delta             # of the layer at hand, and of the one below
-    real *Delta_below
-    real *rows              # n x d_l: the input of a layer, a row per sample
+    real **Delta            # Delta[l]: d_l x n
+    real **rows             # rows[l] = O[l]^T: n x d_l
     real *Y
-    real *scale
+    real *scale             # n
+    real *loss              # a sum for each panel
+    real *room              # of matmul
 
 
 cdef inline bint keeps_z(int kind) noexcept nogil:
@@ -36,19 +36,34 @@ cdef inline bint keeps_z(int kind) noexcept nogil:
     return kind >= ELU
 
 
+cdef struct held_t:         # what a run of samples holds of a layer beside theta, if anything
+    deferred_t deferred
+    small_t small
+
+
 # ---- one sample -------------------------------------------------------------------------------
 
-cdef void forward_hidden(const network_t *net, const real *theta, const sample_t *at) noexcept nogil:
-    """z_l for every layer, o_l for the hidden ones."""
-    cdef Py_ssize_t l
+cdef void forward_hidden(const network_t *net, const real *theta, const sample_t *at, held_t *held) noexcept nogil:
+    """z_l for every layer, o_l for the hidden ones; `held` is NULL or what is held of each layer."""
+    cdef Py_ssize_t l, d_out, d_in
+    cdef const real *W
+    cdef const real *b
     for l in range(1, net.L + 1):
-        matvec(net.d[l], net.d[l - 1], theta + net.W[l], theta + net.b[l], at.o[l - 1], at.z[l])
+        if held != NULL and held[l].small.columns != NULL:
+            small_forward(&held[l].small, net.s[l], at.o[l - 1], at.z[l], <real *>at.o[l])
+            continue
+        d_out, d_in, W, b = net.d[l], net.d[l - 1], theta + net.W[l], theta + net.b[l]
+        if held != NULL and held[l].deferred.D != NULL:
+            deferred_product(&held[l].deferred, d_out, d_in, W, b, at.o[l - 1], at.z[l])
+        else:
+            matvec(d_out, d_in, W, b, at.o[l - 1], at.z[l])
         if l < net.L:
-            activate(net.s[l], at.z[l], <real *>at.o[l], padded(net.d[l]))
+            activate(net.s[l], at.z[l], <real *>at.o[l], padded(d_out))
 
-cdef real forward_loss(const network_t *net, const real *theta, const sample_t *at, real scale) noexcept nogil:
+cdef real forward_loss(const network_t *net, const real *theta, const sample_t *at, real scale,
+                       held_t *held) noexcept nogil:
     """The forward pass to o_L, the scaled loss, and delta_L."""
-    forward_hidden(net, theta, at)
+    forward_hidden(net, theta, at, held)
     return loss_one(net.loss, net.d[net.L], at.z[net.L], at.y, scale, <real *>at.o[net.L], at.delta[net.L])
 
 cdef void backward_gradient(const network_t *net, const real *theta, const sample_t *at,
@@ -62,49 +77,93 @@ cdef void backward_gradient(const network_t *net, const real *theta, const sampl
             matvec_t(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.delta[l - 1])
             activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
 
-cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, real eta, real shrink) noexcept nogil:
-    """The deltas below delta_L, from the weights before the update, and plain SGD, in one pass over each W_l."""
+cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, real eta, real shrink,
+                       held_t *held) noexcept nogil:
+    """The deltas below delta_L, from the weights before the update, and plain SGD."""
     cdef Py_ssize_t l
     for l in range(net.L, 0, -1):
-        if l > 1:
-            matvec_t_rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, shrink,
+        if held != NULL and held[l].small.columns != NULL:
+            small_backward(&held[l].small, eta, shrink, at.delta[l], net.s[l - 1], at.z[l - 1], at.o[l - 1],
                            at.delta[l - 1])
-            activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
-        else:
-            rank1(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], eta, shrink)
+            continue
+        backward_layer(l > 1, net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], at.delta[l - 1],
+                       eta, shrink, &held[l].deferred if held != NULL and held[l].deferred.D != NULL else NULL)
         add_scaled(net.d[l], -eta, at.delta[l], theta + net.b[l])
+        if l > 1:
+            activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
+
+cdef inline void backward_layer(bint pulls, Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta,
+                                const real *o, real *y_out, real eta, real shrink, deferred_t *deferred) noexcept nogil:
+    """y = W^T delta if it `pulls`, then W <- W - eta delta o^T - shrink W, in one pass over W or deferred."""
+    if deferred != NULL:
+        if pulls:
+            deferred_product_t(deferred, d_out, d_in, W, delta, y_out)
+        defer_update(deferred, d_out, d_in, eta, delta, o)
+    elif pulls:
+        matvec_t_rank1(d_out, d_in, W, delta, o, eta, shrink, y_out)
+    else:
+        rank1(d_out, d_in, W, delta, o, eta, shrink)
 
 
-# ---- a batch of n samples, ld = padded(n) -------------------------------------------------------
+# ---- a batch of n samples, those from `first` on, which begins a panel, to `end` ------------------
+
+cdef struct layer_t:        # of a batch, for what follows on a product
+    int s
+    real *Z
+    real *O
+    real *Delta
+
+cdef void finish_forward(const void *what, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    cdef const layer_t *layer = <const layer_t *>what
+    activate(layer.s, layer.Z + at, layer.O + at, n)
+
+cdef void finish_backward(const void *what, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    cdef const layer_t *layer = <const layer_t *>what
+    activation_delta(layer.s, layer.Z + at, layer.O + at, layer.Delta + at, n)
+
 
 cdef void forward_hidden_batch(const network_t *net, const real *theta, const batch_t *at,
-                               Py_ssize_t ld) noexcept nogil:
+                               Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     cdef Py_ssize_t l
+    cdef left_t W
+    cdef result_t to
+    cdef layer_t layer
     for l in range(1, net.L + 1):
-        matmul(net.d[l], ld, net.d[l - 1], theta + net.W[l], net.d[l - 1], 1, at.O[l - 1], ld,
-               theta + net.b[l], False, at.Z[l], ld)
-        if l < net.L:
-            activate(net.s[l], at.Z[l], at.O[l], net.d[l] * ld)
+        W = by_rows(theta + net.W[l], net.d[l - 1])
+        to = into(at.Z[l], 0)
+        to.bias = theta + net.b[l]
+        if l < net.L and net.s[l] != IDENTITY:
+            layer = layer_t(net.s[l], at.Z[l], at.O[l], NULL)
+            to.finish, to.what = finish_forward, &layer
+        matmul(0, net.d[l], net.d[l], first, end, net.d[l - 1], &W, at.O[l - 1], &to, at.room)
 
-cdef real forward_loss_batch(const network_t *net, const real *theta, const batch_t *at, Py_ssize_t ld) noexcept nogil:
-    forward_hidden_batch(net, theta, at, ld)
-    return loss_batch(net.loss, net.d[net.L], ld, at.Z[net.L], at.Y, at.scale, at.O[net.L], at.Delta)
+cdef void forward_loss_batch(const network_t *net, const real *theta, const batch_t *at,
+                             Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    """The forward pass to O_L, the scaled loss of each panel, and Delta_L."""
+    cdef Py_ssize_t j, p, C = net.d[net.L]
+    forward_hidden_batch(net, theta, at, first, end)
+    for j from first <= j < end by PANEL:
+        p = j * C
+        at.loss[j // PANEL] = loss_panel(net.loss, C, width_at(j, end), at.Z[net.L] + p, at.Y + p, at.scale + j,
+                                         at.O[net.L] + p, at.Delta[net.L] + p)
 
-cdef void backward_batch(const network_t *net, const real *theta, batch_t *at, Py_ssize_t n,
-                         const real *X, const intptr_t *index, bint accumulate, real *gradient) noexcept nogil:
-    """From delta_L in at.Delta: the deltas below and every gradient, added to those there with `accumulate`."""
-    cdef Py_ssize_t l, ldr, ld = padded(n)
-    for l in range(net.L, 0, -1):
-        ldr = padded(net.d[l - 1])
-        if l > 1:
-            transpose(net.d[l - 1], n, at.O[l - 1], ld, NULL, at.rows, ldr)
-        else:
-            gather_rows(n, net.d[0], X, index, at.rows, ldr)
-        matmul(net.d[l], net.d[l - 1], n, at.Delta, ld, 1, at.rows, ldr, NULL, accumulate,
-               gradient + net.W[l], net.d[l - 1])
-        row_sums(net.d[l], ld, at.Delta, ld, accumulate, gradient + net.b[l])
-        if l > 1:
-            matmul(net.d[l - 1], ld, net.d[l], theta + net.W[l], 1, net.d[l - 1], at.Delta, ld, NULL, False,
-                   at.Delta_below, ld)
-            activation_delta(net.s[l - 1], at.Z[l - 1], at.O[l - 1], at.Delta_below, net.d[l - 1] * ld)
-            at.Delta, at.Delta_below = at.Delta_below, at.Delta
+cdef void backward_deltas(const network_t *net, const real *theta, const batch_t *at,
+                          Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    """Delta_{l-1} = (W_l^T Delta_l) * s_{l-1}'(Z_{l-1}), from Delta_L down."""
+    cdef Py_ssize_t l
+    cdef left_t W
+    cdef result_t to
+    cdef layer_t layer
+    for l in range(net.L, 1, -1):
+        W = by_columns(theta + net.W[l], net.d[l - 1])
+        to = into(at.Delta[l - 1], 0)
+        if net.s[l - 1] != IDENTITY:
+            layer = layer_t(net.s[l - 1], at.Z[l - 1], at.O[l - 1], at.Delta[l - 1])
+            to.finish, to.what = finish_backward, &layer
+        matmul(0, net.d[l - 1], net.d[l - 1], first, end, net.d[l], &W, at.Delta[l], &to, at.room)
+
+cdef void weight_gradient(const network_t *net, const batch_t *at, Py_ssize_t n, Py_ssize_t l,
+                          Py_ssize_t row, Py_ssize_t end_row, const result_t *to) noexcept nogil:
+    """Rows `row` to `end_row` of dW_l = Delta_l O_{l-1}^T."""
+    cdef left_t Delta = by_panels(at.Delta[l], net.d[l])
+    matmul(row, end_row, net.d[l], 0, net.d[l - 1], n, &Delta, at.rows[l - 1], to, at.room)

@@ -42,17 +42,19 @@ cdef inline vec expm1_reduced(vec x, vec *n_out) noexcept nogil:
 
 
 cdef inline vec exp_limited(vec x) noexcept nogil:
-    """x kept where exp(x) is neither 0 nor infinite for certain; a NaN passes."""
-    x = vec_max(vec_set(<real>(-746.0 if CMLP_DOUBLE else -104.0)), x)
-    return vec_min(vec_set(<real>(710.0 if CMLP_DOUBLE else 89.0)), x)
+    """exp(x).  2^n is applied in two factors, so that n may leave the range of exponents."""
+    cdef vec n, p, half = vec_round(x * vec_set(<real>0.72134752044448170368))
+    cdef vec scale = vec_pow2(half)
+    p = expm1_reduced(x, &n)
+    return (scale + p * scale) * vec_pow2(n - half)
 
+cdef inline vec vec_exp_below(vec x) noexcept nogil:
+    """exp(x) for x <= 0: from -746, or -104, on it is 0.  A NaN passes."""
+    return exp_limited(vec_max(vec_set(<real>(-746.0 if CMLP_DOUBLE else -104.0)), x))
 
 cdef inline vec vec_exp(vec x) noexcept nogil:
-    """exp(x).  2^n is applied in two factors, so that n may leave the range of exponents."""
-    cdef vec n, half, p
-    p = expm1_reduced(exp_limited(x), &n)
-    half = vec_round(n * vec_set(<real>0.5))
-    return (vec_set(1) + p) * vec_pow2(half) * vec_pow2(n - half)
+    """exp(x); from 710, or 89, on it is infinite."""
+    return vec_exp_below(vec_min(vec_set(<real>(710.0 if CMLP_DOUBLE else 89.0)), x))
 
 
 cdef inline vec vec_expm1(vec x) noexcept nogil:
@@ -114,7 +116,7 @@ cdef inline vec vec_log1p(vec u) noexcept nogil:
 
 cdef inline vec vec_sigmoid(vec z) noexcept nogil:
     """1 / (1 + exp(-z)), from exp(-|z|), which cannot overflow."""
-    cdef vec e = vec_exp(-vec_abs(z))
+    cdef vec e = vec_exp_below(-vec_abs(z))
     return vec_where_gt(vec_set(0), z, e, vec_set(1)) / (vec_set(1) + e)
 
 
@@ -126,7 +128,7 @@ cdef inline vec vec_tanh(vec z) noexcept nogil:
 
 cdef inline vec vec_softplus(vec z) noexcept nogil:
     """ln(1 + exp(z)) = max(0, z) + ln(1 + exp(-|z|))."""
-    return vec_max(vec_set(0), z) + vec_log1p(vec_exp(-vec_abs(z)))
+    return vec_max(vec_set(0), z) + vec_log1p(vec_exp_below(-vec_abs(z)))
 
 
 cdef inline vec vec_phi_tail(vec a) noexcept nogil:

@@ -15,8 +15,12 @@ include "losses.pyx"
 include "matvec.pyx"
 include "matmul.pyx"
 include "solvers.pyx"
+include "deferred.pyx"
+include "small.pyx"
 include "backprop.pyx"
 include "workspace.pyx"
+include "team.pyx"
+include "blocks.pyx"
 include "training.pyx"
 include "arrays.pyx"
 
@@ -51,6 +55,7 @@ cdef class Engine:
     cdef Py_ssize_t *numbers
     cdef void *sample_memory
     cdef void *batch_memory
+    cdef void *block_memory
     cdef readonly cnp.ndarray parameters
     cdef object state, gradient
     cdef readonly object settings
@@ -90,6 +95,7 @@ cdef class Engine:
         free(self.numbers)
         free(self.sample_memory)
         free(self.batch_memory)
+        free(self.block_memory)
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
 
@@ -123,7 +129,7 @@ cdef class Engine:
         else:
             lay_out_sample(&self.net, &at, checked(allocate(bytes, &memory)))
         at.o[0] = x
-        forward_hidden(&self.net, self.theta, &at)
+        forward_hidden(&self.net, self.theta, &at, NULL)
         output_one(self.net.loss, self.C, at.z[self.net.L], <real *>at.o[self.net.L])
         memcpy(out, at.o[self.net.L], self.C * sizeof(real))
         free(memory)
@@ -169,8 +175,7 @@ cdef class Engine:
             trainer.gradient = <real *>cnp.PyArray_DATA(gradient)
         try:
             with nogil:
-                loss = batch_pass(&trainer, &samples, NULL, n, gradient is not None, &work)
-                loss += penalty(&self.net, self.theta, alpha, n)
+                loss = batch_pass(&trainer, &samples, NULL, n, alpha, LOSS if gradient is None else GRADIENT, &work)
                 if gradient is not None and alpha != 0:
                     for l in range(1, self.net.L + 1):
                         add_scaled(self.net.d[l] * self.net.d[l - 1], <real>(alpha / n), self.theta + self.net.W[l],
@@ -228,6 +233,16 @@ cdef class Engine:
         if self.sample_memory == NULL:
             lay_out_sample(&self.net, &self.trainer.sample, checked(
                 allocate(lay_out_sample(&self.net, &self.trainer.sample, NULL), &self.sample_memory)))
+        return 0
+
+    cdef int need_block(self, Py_ssize_t n) except -1:
+        cdef Py_ssize_t k = block_capacity(&self.net, n)
+        if k > self.trainer.block.capacity and not needs_state(&self.trainer.solver):
+            free(self.block_memory)
+            self.block_memory = NULL
+            self.trainer.block.capacity = 0
+            lay_out_block(&self.net, &self.trainer.block, k, checked(
+                allocate(lay_out_block(&self.net, &self.trainer.block, k, NULL), &self.block_memory)))
         return 0
 
     cdef int need_batch(self, Py_ssize_t n) except -1:
@@ -323,10 +338,10 @@ cdef class Engine:
         self.need_sample()
         self.need_solver(gradient=False)
         if self.size < GIL_PARAMETERS:
-            loss = update_on_sample(&self.trainer, samples, 0)
+            loss = update_on_sample(&self.trainer, samples, 0, NULL)
         else:
             with nogil:
-                loss = update_on_sample(&self.trainer, samples, 0)
+                loss = update_on_sample(&self.trainer, samples, 0, NULL)
         return loss
 
     def step(self, X, y, weights):
@@ -366,6 +381,7 @@ cdef class Engine:
             raise ValueError("set_solver comes first")
         if batch_size == 1:
             self.need_sample()
+            self.need_block(n)
         else:
             self.need_batch(min(n, batch_size))
         self.need_solver(gradient=batch_size > 1)
@@ -392,7 +408,7 @@ cdef class Engine:
         try:
             at.o[0] = data
             memcpy(at.y, row, self.C * sizeof(real))
-            loss = forward_loss(&self.net, self.theta, &at, 1)
+            loss = forward_loss(&self.net, self.theta, &at, 1, NULL)
             backward_gradient(&self.net, self.theta, &at, <real *>cnp.PyArray_DATA(gradient))
             return (loss, [copied(at.o[l], self.net.d[l]) for l in range(L + 1)],
                     [copied(at.z[l], self.net.d[l]) for l in range(1, L + 1)],

@@ -4,6 +4,7 @@
 # the sigmoid under binary cross-entropy, exp under Poisson, none under the others.  A sample's loss is
 # the sum over its outputs.  `scale` is a sample's weight divided by the batch size; delta comes out scaled.
 # What has the factor 0 counts for nothing, even where it is infinite.
+from libc.math cimport log as log_of_one
 
 cdef enum:
     CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON
@@ -21,7 +22,7 @@ cdef inline vec times(vec factor, vec v) noexcept nogil:
 
 cdef inline vec binary_cross_entropy(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
     """-y ln o - (1 - y) ln(1 - o) with o = sigmoid(z), that is softplus(z) - y z."""
-    cdef vec e = vec_exp(-vec_abs(z))
+    cdef vec e = vec_exp_below(-vec_abs(z))
     o_out[0] = vec_where_gt(vec_set(0), z, e, vec_set(1)) / (vec_set(1) + e)
     delta_out[0] = o_out[0] - y
     return (vec_max(vec_set(0), z) - y * z) + vec_log1p(e)
@@ -81,38 +82,61 @@ cdef inline vec output(int kind, vec z) noexcept nogil:
 
 # ---- one sample: z, o, y, delta of C entries, padded to whole vectors -------------------------
 
-cdef inline real softmax_one(Py_ssize_t C, real *z, real *o_out, real *largest_out) noexcept nogil:
-    """o = exp(z - max z) / sum; returns the sum.  The padding of o becomes 0."""
+cdef inline vec lanes_or_least(vec z, Py_ssize_t left) noexcept nogil:
+    """z in the first `left` lanes, the least number in the others."""
+    cdef vec least = vec_set(-REAL_MAX)
+    return z if left >= VL else vec_keep(z, left) + (least - vec_keep(least, left))
+
+cdef inline vec softmax_one(Py_ssize_t C, const real *z, real *o_out, vec *largest_out) noexcept nogil:
+    """o = exp(z - max z) / sum; returns the sum, in each lane.  The padding of o becomes 0."""
     cdef Py_ssize_t i
     cdef vec e, high = vec_set(-REAL_MAX), total = vec_set(0)
-    for i in range(C, padded(C)):
-        z[i] = -REAL_MAX
     for i from 0 <= i < C by VL:
-        high = vec_max(high, vec_load(z + i))
-    largest_out[0] = vec_largest(high)
+        high = vec_max(high, lanes_or_least(vec_load(z + i), C - i))
+    high = vec_highest(high, VL)
     for i from 0 <= i < C by VL:
-        e = vec_exp(vec_load(z + i) - vec_set(largest_out[0]))
+        e = vec_keep(vec_exp_below(vec_load(z + i) - high), min(C - i, <Py_ssize_t>VL))
         vec_store(o_out + i, e)
         total = total + e
-    e = vec_set(vec_sum(total))
+    total = vec_total(total, VL)
+    e = vec_set(1 / vec_first(total))
     for i from 0 <= i < C by VL:
-        vec_store(o_out + i, vec_load(o_out + i) / e)
-    return vec_sum(total)
+        vec_store(o_out + i, vec_load(o_out + i) * e)
+    largest_out[0] = high
+    return total
 
-cdef real cross_entropy_one(Py_ssize_t C, real *z, const real *y, real scale,
+cdef inline real scaled_loss(real scale, vec total, vec dot) noexcept nogil:
+    """scale (ln total - dot); of one number the C library's logarithm is quicker than a vector's."""
+    cdef double loss = log_of_one(vec_first(total)) - vec_first(dot)
+    return <real>(scale * loss) if scale > 0 else 0
+
+cdef inline real cross_entropy_narrow(Py_ssize_t C, const real *z, const real *y, real scale,
+                                      real *o_out, real *delta_out) noexcept nogil:
+    """The same for C <= VL, one vector."""
+    cdef vec zv = vec_load(z), yv = vec_load(y)
+    cdef vec largest = vec_highest(lanes_or_least(zv, C), C)
+    cdef vec e = vec_keep(vec_exp_below(zv - largest), C)
+    cdef vec total = vec_total(e, C)
+    cdef vec o = e * vec_set(1 / vec_first(total))
+    vec_store(o_out, o)
+    vec_store(delta_out, times(vec_set(scale), o - yv))
+    return scaled_loss(scale, total, vec_total(vec_keep(times(yv, zv - largest), C), C))
+
+cdef real cross_entropy_one(Py_ssize_t C, const real *z, const real *y, real scale,
                             real *o_out, real *delta_out) noexcept nogil:
     """-sum_k y_k ln o_k = ln(sum_k exp(z_k)) - sum_k y_k z_k, as sum_k y_k = 1; delta = o - y."""
     cdef Py_ssize_t i
-    cdef real largest
-    cdef real total = softmax_one(C, z, o_out, &largest)
-    cdef vec yv, dot = vec_set(0)
+    cdef vec largest, yv, total, dot = vec_set(0)
+    if C <= VL:
+        return cross_entropy_narrow(C, z, y, scale, o_out, delta_out)
+    total = softmax_one(C, z, o_out, &largest)
     for i from 0 <= i < C by VL:
         yv = vec_load(y + i)
-        dot = dot + vec_keep(times(yv, vec_load(z + i) - vec_set(largest)), min(C - i, <Py_ssize_t>VL))
+        dot = dot + vec_keep(times(yv, vec_load(z + i) - largest), min(C - i, <Py_ssize_t>VL))
         vec_store(delta_out + i, times(vec_set(scale), vec_load(o_out + i) - yv))
-    return vec_first(times(vec_set(scale), vec_log(vec_set(total)) - vec_set(vec_sum(dot))))
+    return scaled_loss(scale, total, vec_total(dot, VL))
 
-cdef real loss_one(int kind, Py_ssize_t C, real *z, const real *y, real scale,
+cdef real loss_one(int kind, Py_ssize_t C, const real *z, const real *y, real scale,
                    real *o_out, real *delta_out) noexcept nogil:
     """Fills o and the scaled delta_L; returns scale * loss."""
     cdef Py_ssize_t i
@@ -126,9 +150,9 @@ cdef real loss_one(int kind, Py_ssize_t C, real *z, const real *y, real scale,
         vec_store(delta_out + i, times(vec_set(scale), delta))
     return vec_first(times(vec_set(scale), vec_set(vec_sum(total))))
 
-cdef void output_one(int kind, Py_ssize_t C, real *z, real *o_out) noexcept nogil:
+cdef void output_one(int kind, Py_ssize_t C, const real *z, real *o_out) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real largest
+    cdef vec largest
     if kind == CROSS_ENTROPY:
         softmax_one(C, z, o_out, &largest)
         return
@@ -136,7 +160,7 @@ cdef void output_one(int kind, Py_ssize_t C, real *z, real *o_out) noexcept nogi
         vec_store(o_out + i, output(kind, vec_load(z + i)))
 
 
-# ---- a batch: Z, O, Y, Delta of C rows, a sample per column, rows ld apart (whole vectors) -----
+# ---- a batch: Z, O, Y, Delta are C x n in panels -------------------------------------------------
 
 cdef inline vec softmax_columns(Py_ssize_t C, Py_ssize_t ld, const real *Z, real *O_out, vec *high_out) noexcept nogil:
     """softmax down one vector of columns; returns the sums of exp(z - max z).  O may be Z."""
@@ -145,7 +169,7 @@ cdef inline vec softmax_columns(Py_ssize_t C, Py_ssize_t ld, const real *Z, real
     for k in range(1, C):
         high = vec_max(high, vec_load(Z + k * ld))
     for k in range(C):
-        e = vec_exp(vec_load(Z + k * ld) - high)
+        e = vec_exp_below(vec_load(Z + k * ld) - high)
         vec_store(O_out + k * ld, e)
         total = total + e
     e = vec_set(1) / total
@@ -165,30 +189,30 @@ cdef inline vec cross_entropy_columns(Py_ssize_t C, Py_ssize_t ld, const real *Z
         vec_store(Delta_out + k * ld, times(scale, vec_load(O_out + k * ld) - y))
     return vec_log(total) - dot
 
-cdef real loss_batch(int kind, Py_ssize_t C, Py_ssize_t ld, const real *Z, const real *Y, const real *scale,
+cdef real loss_panel(int kind, Py_ssize_t C, Py_ssize_t width, const real *Z, const real *Y, const real *scale,
                      real *O_out, real *Delta_out) noexcept nogil:
-    """Fills O and the scaled Delta_L, O apart from Z; returns the sum of scale * loss over the samples."""
+    """Fills O and the scaled Delta_L of a panel, O apart from Z; returns the sum of scale * loss over its samples."""
     cdef Py_ssize_t j, k
     cdef vec o, delta, sample, weight, total = vec_set(0)
-    for j from 0 <= j < ld by VL:
+    for j from 0 <= j < width by VL:
         weight = vec_load(scale + j)
         if kind == CROSS_ENTROPY:
-            sample = cross_entropy_columns(C, ld, Z + j, Y + j, weight, O_out + j, Delta_out + j)
+            sample = cross_entropy_columns(C, width, Z + j, Y + j, weight, O_out + j, Delta_out + j)
         else:
             sample = vec_set(0)
-            for k in range(C):
-                sample = sample + loss_of_output(kind, vec_load(Z + k * ld + j), vec_load(Y + k * ld + j), &o, &delta)
-                vec_store(O_out + k * ld + j, o)
-                vec_store(Delta_out + k * ld + j, times(weight, delta))
+            for k from j <= k < C * width by width:
+                sample = sample + loss_of_output(kind, vec_load(Z + k), vec_load(Y + k), &o, &delta)
+                vec_store(O_out + k, o)
+                vec_store(Delta_out + k, times(weight, delta))
         total = total + times(weight, sample)
     return vec_sum(total)
 
-cdef void output_batch(int kind, Py_ssize_t C, Py_ssize_t ld, const real *Z, real *O_out) noexcept nogil:
+cdef void output_panel(int kind, Py_ssize_t C, Py_ssize_t width, const real *Z, real *O_out) noexcept nogil:
     cdef Py_ssize_t j
     cdef vec high
     if kind == CROSS_ENTROPY:
-        for j from 0 <= j < ld by VL:
-            softmax_columns(C, ld, Z + j, O_out + j, &high)
+        for j from 0 <= j < width by VL:
+            softmax_columns(C, width, Z + j, O_out + j, &high)
         return
-    for j from 0 <= j < C * ld by VL:
+    for j from 0 <= j < C * width by VL:
         vec_store(O_out + j, output(kind, vec_load(Z + j)))

@@ -4,6 +4,8 @@
 # vector of a row is loaded and stored by lanes.  Sums of VL rows are finished together: adding up the
 # lanes of a single row would cost as much as a row of 64 products.
 
+from libc.string cimport memset
+
 cdef enum:
     LONG_ROW = 256      # passing over a row of this length saves more than the branch costs
 
@@ -30,8 +32,9 @@ cdef inline void dot_8_rows(const real *W, Py_ssize_t rows, Py_ssize_t d_in, con
 
 cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b, const real *x,
                  real *z_out) noexcept nogil:
-    """z = W x + b; z has room for whole vectors, its padding is left finite."""
+    """z = W x + b (b may be NULL); z has room for whole vectors, its padding is left finite."""
     cdef vec total[ROW_BLOCK]
+    cdef vec z
     cdef Py_ssize_t j, r, left
     for j from 0 <= j < d_out by ROW_BLOCK:
         for r from 0 <= r < ROW_BLOCK by 8:
@@ -40,62 +43,89 @@ cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b
         for r from 0 <= r < ROW_BLOCK by VL:
             left = d_out - j - r
             if left > 0:
-                vec_store(z_out + j + r, vec_sum_rows(total + r) + load_part(b + j + r, left))
+                z = vec_sum_rows(total + r)
+                vec_store(z_out + j + r, z + load_part(b + j + r, left) if b != NULL else z)
 
 
-cdef inline vec updated(vec w, vec o, real step, bint shrinks, real shrink) noexcept nogil:
+cdef inline vec updated(vec w, vec o, vec step, bint shrinks, real shrink) noexcept nogil:
     """w + (step o - shrink w), step = -eta delta_j, shrink = eta alpha; 1 - shrink would round a small shrink away."""
     if not shrinks:
-        return w + vec_set(step) * o
-    return w + (vec_set(step) * o - vec_set(shrink) * w)
+        return w + step * o
+    return w + (step * o - vec_set(shrink) * w)
 
-cdef inline void pull_wide(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
+cdef inline void pull_wide(int vecs, Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
                            bint update, const real *o, real eta, bint shrinks, real shrink) noexcept nogil:
-    """Four vectors of y = W^T delta; then, with `update`, the same columns of W <- W - eta delta o^T - shrink W."""
+    """`vecs` vectors of y = W^T delta; with `update` the same columns of W <- W - eta delta o^T - shrink W."""
     cdef vec total[4]
-    cdef vec w, d
+    cdef vec o_vec[4]
+    cdef vec w, d, step
     cdef Py_ssize_t j, v
-    for v in range(4):
+    for v in range(vecs):
         total[v] = vec_set(0)
+        if update:
+            o_vec[v] = vec_load(o + v * VL)
     for j in range(d_out):
         d = vec_set(delta[j])
-        for v in range(4):
+        step = vec_set(-eta) * d
+        for v in range(vecs):
             w = vec_load(W + j * d_in + v * VL)
             total[v] = total[v] + d * w
             if update:
-                vec_store(W + j * d_in + v * VL, updated(w, vec_load(o + v * VL), -eta * delta[j], shrinks, shrink))
-    for v in range(4):
+                vec_store(W + j * d_in + v * VL, updated(w, o_vec[v], step, shrinks, shrink))
+    for v in range(vecs):
         vec_store(y_out + v * VL, total[v])
 
-cdef inline void pull_narrow(Py_ssize_t n, Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
-                             bint update, const real *o, real eta, bint shrinks, real shrink) noexcept nogil:
-    """The same for n <= VL columns."""
-    cdef vec w, even = vec_set(0), odd = vec_set(0)
+cdef inline void pull_narrow(Py_ssize_t n, Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta,
+                             real *y_out, bint update, const real *o, real eta, bint shrinks,
+                             real shrink) noexcept nogil:
+    """The same for n < VL columns."""
+    cdef vec w, d, total = vec_set(0), o_vec = vec_load_n(o, n) if update else vec_set(0)
     cdef Py_ssize_t j
     for j in range(d_out):
+        d = vec_set(delta[j])
         w = vec_load_n(W + j * d_in, n)
-        if j & 1:
-            odd = odd + vec_set(delta[j]) * w
-        else:
-            even = even + vec_set(delta[j]) * w
+        total = total + d * w
         if update:
-            vec_store_n(W + j * d_in, updated(w, vec_load_n(o, n), -eta * delta[j], shrinks, shrink), n)
-    vec_store(y_out, even + odd)
+            vec_store_n(W + j * d_in, updated(w, o_vec, vec_set(-eta) * d, shrinks, shrink), n)
+    vec_store(y_out, total)
 
 cdef inline void pull(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, real *y_out,
                       bint update, const real *o, real eta, bint shrinks, real shrink) noexcept nogil:
     cdef Py_ssize_t i = 0
     while i + 4 * VL <= d_in:
-        pull_wide(d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrinks, shrink)
+        pull_wide(4, d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrinks, shrink)
         i += 4 * VL
-    while i < d_in:
-        pull_narrow(min(d_in - i, <Py_ssize_t>VL), d_out, d_in, W + i, delta, y_out + i, update, o + i,
-                    eta, shrinks, shrink)
+    while i + VL <= d_in:
+        pull_wide(1, d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrinks, shrink)
         i += VL
+    if i < d_in:
+        pull_narrow(d_in - i, d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrinks, shrink)
 
 cdef void matvec_t(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *delta, real *y_out) noexcept nogil:
     """y = W^T delta; y has room for whole vectors, its padding becomes 0."""
     pull(d_out, d_in, <real *>W, delta, y_out, False, NULL, 0, False, 0)
+
+cdef inline void add_rows(int rows, Py_ssize_t d_in, const real *W, const real *delta, real *y) noexcept nogil:
+    """y += delta_0 w_0 + delta_1 w_1 + ..."""
+    cdef Py_ssize_t i, r
+    cdef vec total
+    for i from 0 <= i < d_in by VL:
+        total = vec_load(y + i)
+        for r in range(rows):
+            total = total + vec_set(delta[r]) * load_part(W + r * d_in + i, d_in - i)
+        vec_store(y + i, total)
+
+cdef void matvec_t_large(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *delta,
+                         real *y_out) noexcept nogil:
+    """y = W^T delta, row after row, from the last one up: W has just been read downwards, and its end is cached."""
+    cdef Py_ssize_t j = d_out
+    memset(y_out, 0, padded(d_in) * sizeof(real))
+    while j >= 8:
+        j -= 8
+        add_rows(8, d_in, W + j * d_in, delta + j, y_out)
+    while j > 0:
+        j -= 1
+        add_rows(1, d_in, W + j * d_in, delta + j, y_out)
 
 cdef void matvec_t_rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
                          real eta, real shrink, real *y_out) noexcept nogil:
@@ -110,6 +140,7 @@ cdef inline void rank1_rows(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const re
     cdef Py_ssize_t i, j, v, left
     cdef bint skip = not shrinks and d_in >= LONG_ROW
     cdef real step
+    cdef vec w
     cdef real *row
     for j in range(d_out):
         step = -eta * delta[j]
@@ -119,10 +150,11 @@ cdef inline void rank1_rows(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const re
         for i from 0 <= i <= d_in - 4 * VL by 4 * VL:
             for v in range(4):
                 vec_store(row + i + v * VL,
-                          updated(vec_load(row + i + v * VL), vec_load(o + i + v * VL), step, shrinks, shrink))
+                          updated(vec_load(row + i + v * VL), vec_load(o + i + v * VL), vec_set(step), shrinks, shrink))
         for i from d_in // (4 * VL) * (4 * VL) <= i < d_in by VL:
             left = d_in - i
-            store_part(row + i, updated(load_part(row + i, left), load_part(o + i, left), step, shrinks, shrink), left)
+            w = updated(load_part(row + i, left), load_part(o + i, left), vec_set(step), shrinks, shrink)
+            store_part(row + i, w, left)
 
 cdef void rank1(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta, const real *o,
                 real eta, real shrink) noexcept nogil:
@@ -148,13 +180,15 @@ cdef void add_scaled(Py_ssize_t n, real a, const real *x, real *y) noexcept nogi
         store_part(y + i, load_part(y + i, n - i) + vec_set(a) * load_part(x + i, n - i), n - i)
 
 
-cdef double sum_of_squares(Py_ssize_t n, const real *x) noexcept nogil:
+cdef double dot(Py_ssize_t n, const real *x, const real *y) noexcept nogil:
     cdef Py_ssize_t i
-    cdef vec v, total = vec_set(0)
+    cdef vec total = vec_set(0)
     for i from 0 <= i < n by VL:
-        v = load_part(x + i, n - i)
-        total = total + v * v
+        total = total + load_part(x + i, n - i) * load_part(y + i, n - i)
     return vec_sum(total)
+
+cdef inline double sum_of_squares(Py_ssize_t n, const real *x) noexcept nogil:
+    return dot(n, x, x)
 
 
 cdef bint all_finite(Py_ssize_t n, const real *x) noexcept nogil:

@@ -82,6 +82,30 @@ def product_t(W, delta):
     return y[:W.shape[1]]
 
 
+def product_t_by_rows(W, delta):
+    """W^T delta, row by row."""
+    y = new(padded(W.shape[1]))
+    matvec_t_large(W.shape[0], W.shape[1], at(W), at(delta), at(y))
+    return y[:W.shape[1]]
+
+
+def small_layer(W, b, o, delta, str activation, z, double eta, double shrink):
+    """A layer held twice: W o + b and s of that; (W^T delta) s'(z, o); W after the update, both copies, and b."""
+    cdef small_t layer
+    cdef int kind = ACTIVATION_CODES[activation]
+    d_out, d_in = W.shape
+    wide_o, wide_delta, wide_z = widened(o), widened(delta), widened(z)
+    columns, rows, wide_b = new((d_in, padded(d_out))), new((d_out, padded(d_in))), new(padded(d_out))
+    D, z_out, o_out, below = new(padded(d_out)), new(padded(d_out)), new(padded(d_out)), new(padded(d_in))
+    layer = small_t(d_out, d_in, padded(d_out), padded(d_in), at(columns), at(rows), at(wide_b), at(D))
+    hold_small(&layer, at(W), at(b))
+    small_forward(&layer, kind, at(wide_o), at(z_out), at(o_out))
+    small_backward(&layer, eta, shrink, at(wide_delta), kind, at(wide_z), at(wide_o), at(below))
+    W, b = W.copy(), b.copy()
+    release_small(&layer, at(W), at(b))
+    return z_out[:d_out], o_out[:d_out], below[:d_in], W, rows[:, :d_in], b
+
+
 def product_t_update(W, delta, o, double eta, double shrink):
     """W^T delta, and W <- W - eta delta o^T - shrink W in place."""
     y = new(padded(W.shape[1]))
@@ -101,16 +125,42 @@ def outer_product(delta, o):
     return G
 
 
-def matrix_product(A, B, bias=None, C=None, bint transposed=False):
-    """A B (A^T B with `transposed`), plus a bias per row, plus C."""
-    cdef Py_ssize_t M = A.shape[1] if transposed else A.shape[0]
-    cdef Py_ssize_t K = A.shape[0] if transposed else A.shape[1]
-    wide = widened(B)
-    out = new((M, B.shape[1])) if C is None else C.copy()
-    cdef Py_ssize_t row = 1 if transposed else A.shape[1], column = A.shape[1] if transposed else 1
-    matmul(M, B.shape[1], K, at(A), row, column, at(wide), wide.shape[1],
-           at(bias) if bias is not None else NULL, C is not None, at(out), B.shape[1])
+def panels(a):
+    """A matrix as the batch kernels hold it, flat; zeros in the padding."""
+    cdef Py_ssize_t j, n = a.shape[1]
+    return np.concatenate([new(0), *(widened(a[:, j : j + PANEL]).ravel() for j in range(0, n, PANEL))])
+
+
+def from_panels(flat, Py_ssize_t rows, Py_ssize_t columns):
+    """The rows x columns matrix that was held so."""
+    cdef Py_ssize_t j, width
+    out = new((rows, columns))
+    for j from 0 <= j < columns by PANEL:
+        width = width_at(j, columns)
+        out[:, j : j + width] = flat[j * rows : (j + width) * rows].reshape(rows, width)[:, : columns - j]
     return out
+
+
+def matrix_product(A, B, bias=None, C=None, double factor=1, double lost=0, str left="rows", bint to_panels=False):
+    """A B plus a bias per row, or C + (factor A B - lost C); A itself, A^T for left="columns", or A in panels."""
+    cdef Py_ssize_t M = A.shape[1] if left == "columns" else A.shape[0], K = B.shape[0], N = B.shape[1]
+    cdef left_t a
+    B, in_panels = panels(B), panels(A)
+    if left == "rows":
+        a = by_rows(at(A), K)
+    elif left == "columns":
+        a = by_columns(at(A), M)
+    else:
+        a = by_panels(at(in_panels), M)
+    out = new((M, N)) if C is None else C.copy()
+    if to_panels:
+        out = panels(out)
+    cdef result_t to = added_to(at(out), 0 if to_panels else N, factor, lost)
+    to.accumulate = C is not None
+    to.bias = at(bias) if bias is not None else NULL
+    room = new(BLOCK)
+    matmul(0, M, M, 0, N, K, &a, at(B), &to, at(room))
+    return from_panels(out, M, N) if to_panels else out
 
 
 def transposed(A, index=None, bint pad=False):
@@ -122,18 +172,22 @@ def transposed(A, index=None, bint pad=False):
     return T
 
 
-def gathered(A, index):
-    """A[index], its rows zero-padded to whole vectors."""
-    out = np.full((index.shape[0], padded(A.shape[1])), np.nan, dtype=A.dtype)
-    gather_rows(index.shape[0], A.shape[1], at(A), index_data(index, A.shape[0]), at(out), out.shape[1])
-    return out
+def panels_of(A, index):
+    """The panels of A[index]^T, of A[index], and of A[index] from the first of these."""
+    cdef Py_ssize_t n = index.shape[0], d = A.shape[1]
+    cdef const intptr_t *order = index_data(index, A.shape[0])
+    columns, rows, again = (np.full(size, np.nan, A.dtype) for size in (d * padded(n), n * padded(d), n * padded(d)))
+    columns_of(n, d, at(A), order, at(columns))
+    gather_rows(0, n, n, d, at(A), order, at(rows))
+    transpose_panels(0, n, n, d, True, at(again), at(columns))
+    return columns, rows, again
 
 
 def sums(A):
     """The sum of each row, the sum of all squares, and whether all entries are finite."""
-    wide = widened(A)
+    wide = panels(A)
     out = new(A.shape[0])
-    row_sums(A.shape[0], wide.shape[1], at(wide), wide.shape[1], False, at(out))
+    row_sums(0, A.shape[0], A.shape[0], A.shape[1], at(wide), False, at(out))
     return out, sum_of_squares(A.size, at(A)), all_finite(A.size, at(A))
 
 
@@ -147,11 +201,14 @@ def loss_of_sample(str name, z, y, double scale):
 
 def loss_of_batch(str name, Z, Y, scale):
     """The sum of scale * loss, O and scale * Delta; Z and Y are C x n, scale n."""
-    cdef Py_ssize_t C = Z.shape[0], n = Z.shape[1]
-    Zp, Yp, sp = widened(Z), widened(Y), widened(scale)
+    cdef Py_ssize_t j, C = Z.shape[0], n = Z.shape[1]
+    Zp, Yp, sp = panels(Z), panels(Y), widened(scale)
     O, Delta = new(Zp.shape), new(Zp.shape)
-    loss = loss_batch(LOSS_CODES[name], C, padded(n), at(Zp), at(Yp), at(sp), at(O), at(Delta))
-    return loss, O[:, :n], Delta[:, :n]
+    loss = 0
+    for j from 0 <= j < n by PANEL:
+        loss += loss_panel(LOSS_CODES[name], C, width_at(j, n), at(Zp) + j * C, at(Yp) + j * C, at(sp) + j,
+                           at(O) + j * C, at(Delta) + j * C)
+    return loss, from_panels(O, C, n), from_panels(Delta, C, n)
 
 
 def updated_parameters(str name, p, g, state, long long t, double learning_rate, double momentum=0, bint nesterov=False,
@@ -163,5 +220,6 @@ def updated_parameters(str name, p, g, state, long long t, double learning_rate,
     cdef Py_ssize_t n = p.shape[0]
     cdef real *m = at(state)
     out = p.copy()
-    solver_update(&solver, n, decay, at(g), at(out), m, m + n)
+    cdef constants_t constants = constants_of(&solver)
+    solver_update(&solver, &constants, n, decay, at(g), at(out), m, m + n)
     return out

@@ -39,6 +39,9 @@ typedef int32_t bits_t;
 #if defined(__GNUC__) || defined(__clang__)
 #define CMLP_VECTORS 1
 #define INLINE static inline __attribute__((always_inline))
+/* Of Cython's `inline` functions too: the kernels count on their constant arguments being folded. */
+#undef CYTHON_INLINE
+#define CYTHON_INLINE inline __attribute__((always_inline))
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #include <immintrin.h>
 #define VECTOR_BYTES 64
@@ -267,28 +270,47 @@ INLINE void vec_transpose(vec *row) {
     }
 }
 
-/* Over the lanes, pairwise, always in the same order. */
-INLINE real_t vec_sum(vec v) {
-    real_t lane[VL];
-    int half, i;
-    vec_store(lane, v);
-    for (half = VL / 2; half > 0; half /= 2)
-        for (i = 0; i < half; i++) lane[i] += lane[i + half];
-    return lane[0];
-}
 INLINE real_t vec_first(vec v) {
     real_t lane[VL];
     vec_store(lane, v);
     return lane[0];
 }
-INLINE real_t vec_largest(vec v) {
-    real_t lane[VL];
-    int half, i;
-    vec_store(lane, v);
-    for (half = VL / 2; half > 0; half /= 2)
-        for (i = 0; i < half; i++) lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
-    return lane[0];
-}
+
+/* Lanes i and i + 1, 2, 4, 8 change places (i a multiple of twice that). */
+#if !CMLP_VECTORS
+#define SWAP(v, distance) (v)
+#else
+#define SWAP(v, distance) SHUFFLE(v, v, LANES_XOR(distance))
+#define XOR2(i, d) (i) ^ (d), ((i) + 1) ^ (d)
+#define XOR4(i, d) XOR2(i, d), XOR2((i) + 2, d)
+#define XOR8(i, d) XOR4(i, d), XOR4((i) + 4, d)
+#if VECTOR_BYTES / (4 + 4 * CMLP_DOUBLE) == 16
+#define LANES_XOR(d) XOR8(0, d), XOR8(8, d)
+#elif VECTOR_BYTES / (4 + 4 * CMLP_DOUBLE) == 8
+#define LANES_XOR(d) XOR8(0, d)
+#elif VECTOR_BYTES / (4 + 4 * CMLP_DOUBLE) == 4
+#define LANES_XOR(d) XOR4(0, d)
+#else
+#define LANES_XOR(d) XOR2(0, d)
+#endif
+#endif
+
+/* The sum, the largest of the first n lanes, in each lane, where the others hold 0, or less than any of these:
+   neighbours first, always in the same order. */
+#define VEC_REDUCTION(name, combine)                                            \
+    INLINE vec name(vec v, ptrdiff_t n) {                                       \
+        if (VL > 1) v = combine(v, SWAP(v, 1 % VL));                            \
+        if (VL > 2) v = combine(v, SWAP(v, 2 % VL));                            \
+        if (VL <= 4) return v;                                                  \
+        if (n <= 4) return vec_set(vec_first(v));                               \
+        v = combine(v, SWAP(v, 4 % VL));                                        \
+        if (VL > 8) v = combine(v, SWAP(v, 8 % VL));                            \
+        return v;                                                               \
+    }
+INLINE vec vec_plus(vec a, vec b) { return a + b; }
+VEC_REDUCTION(vec_total, vec_plus)
+VEC_REDUCTION(vec_highest, vec_max)
+INLINE real_t vec_sum(vec v) { return vec_first(vec_total(v, VL)); }
 
 /* ---- exponents ----------------------------------------------------------------------------- */
 

@@ -5,7 +5,6 @@ cdef extern from "simd.h":
     ctypedef double real "real_t"
     ctypedef double vec
     const int CMLP_DOUBLE
-    const int VECTOR_BYTES
     const real REAL_MAX
     const real REAL_MIN
     enum:
@@ -29,7 +28,8 @@ cdef extern from "simd.h":
     void vec_transpose(vec *row) noexcept nogil
     real vec_sum(vec v) noexcept nogil
     real vec_first(vec v) noexcept nogil
-    real vec_largest(vec v) noexcept nogil
+    vec vec_total(vec v, Py_ssize_t n) noexcept nogil
+    vec vec_highest(vec v, Py_ssize_t n) noexcept nogil
     vec vec_round(vec v) noexcept nogil
     vec vec_pow2(vec n) noexcept nogil
     vec vec_split(vec v, vec *exponent) noexcept nogil

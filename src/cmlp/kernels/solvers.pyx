@@ -72,16 +72,15 @@ cdef inline vec update_vec(const solver_t *solver, const constants_t *c, vec dec
     return sgd(c, solver.nesterov, p, g, m)
 
 
-cdef void solver_update(const solver_t *solver, Py_ssize_t n, real decay, const real *g,
+cdef void solver_update(const solver_t *solver, const constants_t *c, Py_ssize_t n, real decay, const real *g,
                         real *p, real *m, real *v) noexcept nogil:
-    """One update of p[:n]."""
-    cdef constants_t c = constants_of(solver)
+    """One update of p[:n]; c are the constants of this update."""
     cdef vec pv, mv, vv
     cdef Py_ssize_t i
     for i from 0 <= i < n by VL:
         mv = load_part(m + i, n - i)
         vv = load_part(v + i, n - i)
-        pv = update_vec(solver, &c, vec_set(decay), load_part(p + i, n - i), load_part(g + i, n - i), &mv, &vv)
+        pv = update_vec(solver, c, vec_set(decay), load_part(p + i, n - i), load_part(g + i, n - i), &mv, &vv)
         store_part(p + i, pv, n - i)
         store_part(m + i, mv, n - i)
         if solver.kind != SGD:

@@ -1,7 +1,5 @@
 # From samples to updates: a batch of any size gathered, its gradient, an epoch of updates.
 
-from libc.string cimport memset
-
 
 cdef struct samples_t:      # n samples as the caller holds them, never copied whole
     const real *X           # n x d_0
@@ -17,8 +15,15 @@ cdef struct trainer_t:
     real *m                 # the solver's state, each run as long as the block; NULL until a solver needs it
     real *v
     solver_t solver
+    constants_t constants   # of the update at hand
     sample_t sample
     batch_t batch
+    block_t block
+    Py_ssize_t rank         # of this thread in the team
+    team_t *team
+
+cdef enum goal_t:
+    LOSS, GRADIENT, UPDATE
 
 cdef enum:
     WORK_BETWEEN_POLLS = 1 << 25    # samples x parameters, some 10 ms
@@ -32,6 +37,15 @@ cdef int poll(double *work, double more) except -1 nogil:
         with gil:
             PyErr_CheckSignals()
     return 0
+
+
+cdef inline share_t share_of(const trainer_t *trainer, Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    if trainer.team == NULL:
+        return share_t(0, n)
+    return share(trainer.rank, trainer.team.n_threads, n, unit)
+
+cdef inline void meet(trainer_t *trainer) noexcept nogil:
+    pass
 
 
 cdef inline bint is_finite(double a) noexcept nogil:
@@ -48,40 +62,52 @@ cdef inline double alpha_in_loss(const solver_t *solver) noexcept nogil:
     """AdamW shrinks the weights on its own: its loss has no penalty."""
     return solver.alpha if solver.kind != ADAMW else 0
 
-cdef double penalty(const network_t *net, const real *theta, double alpha, Py_ssize_t n) noexcept nogil:
+cdef double penalty(const network_t *net, const real *theta, double alpha, Py_ssize_t n,
+                    const held_t *held) noexcept nogil:
     """alpha / (2 n) times the sum of the squared weights."""
     cdef Py_ssize_t l
     cdef double total = 0
     if alpha == 0:
         return 0
     for l in range(1, net.L + 1):
-        total += sum_of_squares(net.d[l] * net.d[l - 1], theta + net.W[l])
+        if held != NULL and held[l].small.columns != NULL:
+            total += sum_of_squares(net.d[l - 1] * padded(net.d[l]), held[l].small.columns)
+        elif held != NULL and held[l].deferred.D != NULL:
+            total += held[l].deferred.squares
+        else:
+            total += sum_of_squares(net.d[l] * net.d[l - 1], theta + net.W[l])
     return alpha / (2 * <double>n) * total
 
 
-cdef void load_sample(const network_t *net, const samples_t *samples, intptr_t i, sample_t *at) noexcept nogil:
-    cdef Py_ssize_t C = net.d[net.L]
+cdef inline void load_sample(const network_t *net, const samples_t *samples, intptr_t i, sample_t *at) noexcept nogil:
+    cdef Py_ssize_t k, C = net.d[net.L]
     at.o[0] = samples.X + i * net.d[0]
+    for k from 0 <= k < C by VL:
+        vec_store(at.y + k, vec_set(0) if samples.labels != NULL else load_part(samples.Y + i * C + k, C - k))
     if samples.labels != NULL:
-        memset(at.y, 0, C * sizeof(real))
         at.y[samples.labels[i]] = 1
-    else:
-        memcpy(at.y, samples.Y + i * C, C * sizeof(real))
 
 
 cdef void load_batch(const network_t *net, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
-                     double batch_size, batch_t *at) noexcept nogil:
-    """X^T into O[0], Y^T, and scale = weight / batch size; the padding of all three becomes 0."""
-    cdef Py_ssize_t j, C = net.d[net.L], ld = padded(n)
-    transpose(n, net.d[0], samples.X, net.d[0], index, at.O[0], ld)
+                     Py_ssize_t first, Py_ssize_t end, double batch_size, batch_t *at) noexcept nogil:
+    """Samples `first` to `end` of n: X^T, X, Y^T, and scale = weight / batch size; the padding becomes 0."""
+    cdef Py_ssize_t i, C = net.d[net.L]
+    cdef samples_t mine = from_row(net, samples, first) if index == NULL else samples[0]
+    cdef const intptr_t *order = index + first if index != NULL else NULL
+    gather_rows(first, end, n, net.d[0], samples.X, index, at.rows[0])
+    transpose_panels(first, end, n, net.d[0], False, at.rows[0], at.O[0])
     if samples.labels != NULL:
-        memset(at.Y, 0, C * ld * sizeof(real))
-        for j in range(n):
-            at.Y[samples.labels[row_of(index, j)] * ld + j] = 1
+        memset(at.Y + first * C, 0, C * padded(end - first) * sizeof(real))
+        for i in range(first, end):
+            at.Y[panel_at(i, C, end) + samples.labels[row_of(index, i)] * width_at(i // PANEL * PANEL, end)] = 1
     else:
-        transpose(n, C, samples.Y, C, index, at.Y, ld)
-    for j in range(ld):
-        at.scale[j] = <real>(weight_of(samples, row_of(index, j)) / batch_size) if j < n else 0
+        columns_of(end - first, C, mine.Y, order, at.Y + first * C)
+    for i in range(first, first + padded(end - first)):
+        at.scale[i] = <real>(weight_of(samples, row_of(index, i)) / batch_size) if i < end else 0
+
+cdef inline Py_ssize_t panel_at(Py_ssize_t i, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    """Where column i of a rows x n matrix in panels begins."""
+    return i // PANEL * PANEL * rows + i % PANEL
 
 
 cdef inline samples_t from_row(const network_t *net, const samples_t *samples, Py_ssize_t start) noexcept nogil:
@@ -98,35 +124,85 @@ cdef inline samples_t from_row(const network_t *net, const samples_t *samples, P
 
 
 cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
-                       bint want_gradient, double *work) except? -1 nogil:
-    """The loss of a batch without its penalty and, when wanted, the gradient of that; chunk by chunk."""
+                       double alpha, goal_t goal, double *work) except? -1 nogil:
+    """The loss of a batch with its penalty; its gradient without; or one update, if the loss is finite.
+
+    A batch is worked off in chunks.  In a team each thread takes a share of the samples as far as the deltas, then a
+    share of the rows of each gradient: what it computes is the same for any number of threads.
+    """
     cdef const network_t *net = trainer.net
+    cdef batch_t *at = &trainer.batch
     cdef samples_t rest
-    cdef const intptr_t *chunk_index
-    cdef Py_ssize_t start, m
-    cdef double loss = 0
-    for start from 0 <= start < n by trainer.batch.capacity:
-        m = min(n - start, trainer.batch.capacity)
+    cdef const intptr_t *order
+    cdef Py_ssize_t start, m, j
+    cdef share_t mine
+    cdef double loss = penalty(net, trainer.theta, alpha, n, NULL)
+    for start from 0 <= start < n by at.capacity:
+        m = min(n - start, at.capacity)
+        mine = share_of(trainer, m, PANEL)
         rest = samples[0] if index != NULL else from_row(net, samples, start)
-        chunk_index = index + start if index != NULL else NULL
-        load_batch(net, &rest, chunk_index, m, n, &trainer.batch)
-        loss += forward_loss_batch(net, trainer.theta, &trainer.batch, padded(m))
-        if want_gradient:
-            backward_batch(net, trainer.theta, &trainer.batch, m, rest.X, chunk_index, start > 0, trainer.gradient)
+        order = index + start if index != NULL else NULL
+        if mine.first < mine.end:
+            load_batch(net, &rest, order, m, mine.first, mine.end, n, at)
+            forward_loss_batch(net, trainer.theta, at, mine.first, mine.end)
+            if goal != LOSS:
+                deltas_and_rows(trainer, m, mine)
+        meet(trainer)
+        for j from 0 <= j < m by PANEL:
+            loss += at.loss[j // PANEL]
+        if goal == UPDATE and not is_finite(loss):
+            return loss
+        if goal != LOSS:
+            gradients(trainer, m, start > 0, n if goal == UPDATE and start + m == n else 0)
         poll(work, <double>m * trainer.size)
+        meet(trainer)
     return loss
 
 
-cdef void apply_gradient(trainer_t *trainer, Py_ssize_t n) noexcept nogil:
-    """One update of every layer from the gradient of a batch of n."""
+cdef void deltas_and_rows(trainer_t *trainer, Py_ssize_t n, share_t mine) noexcept nogil:
+    cdef const network_t *net = trainer.net
+    cdef batch_t *at = &trainer.batch
+    cdef Py_ssize_t l
+    backward_deltas(net, trainer.theta, at, mine.first, mine.end)
+    for l in range(1, net.L):
+        transpose_panels(mine.first, mine.end, n, net.d[l], True, at.rows[l], at.O[l])
+
+
+cdef void gradients(trainer_t *trainer, Py_ssize_t m, bint accumulate, Py_ssize_t n) noexcept nogil:
+    """This thread's rows of each gradient of a chunk of m and, if n is not 0, their update for a batch of n."""
     cdef const network_t *net = trainer.net
     cdef solver_t *solver = &trainer.solver
-    cdef real decay = <real>(solver.alpha / n), eta = <real>solver.learning_rate
-    cdef Py_ssize_t l
-    solver.t += 1
+    cdef Py_ssize_t l, i
+    cdef share_t mine
+    cdef real eta = <real>solver.learning_rate, decay = <real>(solver.alpha / n) if n else 0
+    if n:
+        solver.t += 1
+        trainer.constants = constants_of(solver)
     for l in range(1, net.L + 1):
-        update_run(trainer, net.W[l], net.d[l] * net.d[l - 1], eta, decay)
-        update_run(trainer, net.b[l], net.d[l], eta, 0)
+        mine = share_of(trainer, net.d[l], TILE_ROWS)
+        row_sums(mine.first, mine.end, net.d[l], m, trainer.batch.Delta[l], accumulate, trainer.gradient + net.b[l])
+        if n and trainer.m == NULL and not accumulate:
+            sgd_rows(trainer, m, l, mine, eta, eta * decay)
+        else:
+            for i from mine.first <= i < mine.end by ROWS_AT_ONCE:
+                gradient_rows(trainer, m, l, i, min(mine.end, i + ROWS_AT_ONCE), accumulate, n, eta, decay)
+        if n:
+            update_run(trainer, net.b[l] + mine.first, mine.end - mine.first, eta, 0)
+
+cdef inline void sgd_rows(trainer_t *trainer, Py_ssize_t m, Py_ssize_t l, share_t mine, real eta,
+                          real shrink) noexcept nogil:
+    """W <- W - eta dW - shrink W, dW never formed."""
+    cdef result_t to = added_to(trainer.theta + trainer.net.W[l], trainer.net.d[l - 1], -eta, shrink)
+    weight_gradient(trainer.net, &trainer.batch, m, l, mine.first, mine.end, &to)
+
+cdef inline void gradient_rows(trainer_t *trainer, Py_ssize_t m, Py_ssize_t l, Py_ssize_t row, Py_ssize_t end,
+                               bint accumulate, bint update, real eta, real decay) noexcept nogil:
+    cdef Py_ssize_t d_in = trainer.net.d[l - 1], W = trainer.net.W[l]
+    cdef result_t to = into(trainer.gradient + W, d_in)
+    to.accumulate = accumulate
+    weight_gradient(trainer.net, &trainer.batch, m, l, row, end, &to)
+    if update:
+        update_run(trainer, W + row * d_in, (end - row) * d_in, eta, decay)
 
 cdef inline void update_run(trainer_t *trainer, Py_ssize_t start, Py_ssize_t n, real eta, real decay) noexcept nogil:
     cdef real *p = trainer.theta + start
@@ -134,36 +210,74 @@ cdef inline void update_run(trainer_t *trainer, Py_ssize_t start, Py_ssize_t n, 
     if trainer.m == NULL:
         plain_sgd_update(n, eta, decay, g, p)
     else:
-        solver_update(&trainer.solver, n, decay, g, p, trainer.m + start, trainer.v + start)
+        solver_update(&trainer.solver, &trainer.constants, n, decay, g, p, trainer.m + start, trainer.v + start)
 
 
-cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intptr_t i) noexcept nogil:
+cdef void apply_gradient(trainer_t *trainer) noexcept nogil:
+    """One update of every layer from the gradient of one sample."""
+    cdef const network_t *net = trainer.net
+    cdef solver_t *solver = &trainer.solver
+    cdef Py_ssize_t l
+    solver.t += 1
+    trainer.constants = constants_of(solver)
+    for l in range(1, net.L + 1):
+        update_run(trainer, net.W[l], net.d[l] * net.d[l - 1], <real>solver.learning_rate, <real>solver.alpha)
+        update_run(trainer, net.b[l], net.d[l], <real>solver.learning_rate, 0)
+
+
+cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intptr_t i,
+                             held_t *held) noexcept nogil:
     """One update on sample i; returns the loss before it.  A loss that is not finite updates nothing."""
     cdef const network_t *net = trainer.net
     cdef sample_t *at = &trainer.sample
     cdef solver_t *solver = &trainer.solver
-    cdef real eta = <real>solver.learning_rate
     cdef double loss
     load_sample(net, samples, i, at)
-    loss = forward_loss(net, trainer.theta, at, weight_of(samples, i))
-    loss += penalty(net, trainer.theta, alpha_in_loss(solver), 1)
+    loss = forward_loss(net, trainer.theta, at, weight_of(samples, i), held)
+    loss += penalty(net, trainer.theta, alpha_in_loss(solver), 1, held)
     if not is_finite(loss):
         return loss
     if trainer.m == NULL:
-        backward_sgd(net, trainer.theta, at, eta, <real>(solver.learning_rate * solver.alpha))
+        backward_sgd(net, trainer.theta, at, <real>solver.learning_rate, <real>(solver.learning_rate * solver.alpha),
+                     held)
     else:
         backward_gradient(net, trainer.theta, at, trainer.gradient)
-        apply_gradient(trainer, 1)
+        apply_gradient(trainer)
     return loss
 
 
-cdef double update_on_batch(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
-                            double *work) except? -1 nogil:
-    """One update on a batch; returns the loss before it.  A loss that is not finite updates nothing."""
-    cdef double loss = batch_pass(trainer, samples, index, n, True, work)
-    loss += penalty(trainer.net, trainer.theta, alpha_in_loss(&trainer.solver), n)
-    if is_finite(loss):
-        apply_gradient(trainer, n)
+cdef double train_on_samples(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
+                             double *total) except? -1 nogil:
+    """An update on each sample, in blocks where that pays; their losses are added to `total`.  Returns the last."""
+    cdef block_t *block = &trainer.block
+    cdef Py_ssize_t start = 0, m
+    cdef double loss = 0, work = 0
+    cdef samples_t rest
+    while start < n and is_finite(loss):
+        m = min(n - start, max(<Py_ssize_t>1, block.capacity))
+        rest = from_row(trainer.net, samples, start) if index == NULL else samples[0]
+        loss = train_on_block(trainer, &rest, index + start if index != NULL else NULL, m, total, &work)
+        start += m
+    return loss
+
+cdef double train_on_block(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t m,
+                           double *total, double *work) except? -1 nogil:
+    cdef block_t *block = &trainer.block
+    cdef bint deferring = block.capacity > 0 and trainer.m == NULL and m >= LEAST_BLOCK
+    cdef double loss = 0, shrink = trainer.solver.learning_rate * trainer.solver.alpha
+    cdef Py_ssize_t j
+    if deferring:
+        begin_block(trainer.net, trainer.theta, samples.X, index, m, shrink, block)
+    try:
+        for j in range(m):
+            loss = update_on_sample(trainer, samples, row_of(index, j), block.held if deferring else NULL)
+            if not is_finite(loss):
+                break
+            total[0] += loss
+            poll(work, <double>trainer.size)
+    finally:
+        if deferring:
+            end_block(trainer.net, trainer.theta, shrink, block)
     return loss
 
 
@@ -173,19 +287,19 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
 
     Stops at the first loss that is not finite and returns it.
     """
-    cdef double loss, total = 0, work = 0
+    cdef double loss, total = 0, work = 0, alpha = alpha_in_loss(&trainer.solver)
     cdef Py_ssize_t start, m
     cdef samples_t rest
+    if batch_size == 1:
+        loss = train_on_samples(trainer, samples, index, n, &total)
+        return total / n if is_finite(loss) else loss
     for start from 0 <= start < n by batch_size:
         m = min(n - start, batch_size)
-        if batch_size == 1:
-            loss = update_on_sample(trainer, samples, row_of(index, start))
-            poll(&work, <double>trainer.size)
-        elif index != NULL:
-            loss = update_on_batch(trainer, samples, index + start, m, &work)
+        if index != NULL:
+            loss = batch_pass(trainer, samples, index + start, m, alpha, UPDATE, &work)
         else:
             rest = from_row(trainer.net, samples, start)
-            loss = update_on_batch(trainer, &rest, NULL, m, &work)
+            loss = batch_pass(trainer, &rest, NULL, m, alpha, UPDATE, &work)
         if not is_finite(loss):
             return loss
         total += loss * m
@@ -195,14 +309,21 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
 cdef int predict(const network_t *net, const real *theta, const real *X, Py_ssize_t n, batch_t *at,
                  real *out) except -1 nogil:
     """out (n x C) = o_L of every row of X."""
-    cdef Py_ssize_t start, m, ld, C = net.d[net.L]
+    cdef Py_ssize_t start, m, C = net.d[net.L]
     cdef double work = 0
     for start from 0 <= start < n by at.capacity:
         m = min(n - start, at.capacity)
-        ld = padded(m)
-        transpose(m, net.d[0], X + start * net.d[0], net.d[0], NULL, at.O[0], ld)
-        forward_hidden_batch(net, theta, at, ld)
-        output_batch(net.loss, C, ld, at.Z[net.L], at.O[net.L])
-        transpose(C, m, at.O[net.L], ld, NULL, out + start * C, C)
+        columns_of(m, net.d[0], X + start * net.d[0], NULL, at.O[0])
+        forward_hidden_batch(net, theta, at, 0, m)
+        outputs_of(net, m, at, out + start * C)
         poll(&work, <double>m * (net.b[net.L] + C))
     return 0
+
+cdef void outputs_of(const network_t *net, Py_ssize_t n, const batch_t *at, real *out) noexcept nogil:
+    cdef Py_ssize_t j, width, C = net.d[net.L]
+    cdef real *O
+    for j from 0 <= j < n by PANEL:
+        width = width_at(j, n)
+        O = at.O[net.L] + j * C
+        output_panel(net.loss, C, width, at.Z[net.L] + j * C, O)
+        transpose(C, min(n - j, width), O, width, NULL, out + j * C, C)

@@ -59,30 +59,39 @@ cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity
                           void *base) noexcept nogil:
     """The same for a batch; without `training`, two runs take turns as O and there are no deltas."""
     cdef arena_t arena = arena_t(<uintptr_t>base, 0)
-    cdef Py_ssize_t l, d = widest(net)
-    cdef real *O
-    cdef real *Z
+    cdef Py_ssize_t l
     cdef real *turns[2]
+    cdef real *O
     at.capacity = capacity
     at.O = take_pointers(&arena, net.L + 1)
     at.Z = take_pointers(&arena, net.L + 1)
+    at.Delta = take_pointers(&arena, net.L + 1)
+    at.rows = take_pointers(&arena, net.L + 1)
+    at.room = take_reals(&arena, 1, BLOCK)
     if training:
-        at.Delta = take_reals(&arena, d, capacity)
-        at.Delta_below = take_reals(&arena, d, capacity)
-        at.rows = take_reals(&arena, capacity, d)
         at.Y = take_reals(&arena, net.d[net.L], capacity)
         at.scale = take_reals(&arena, 1, capacity)
+        at.loss = take_reals(&arena, 1, capacity)
     else:
-        turns[0] = take_reals(&arena, d, capacity)
-        turns[1] = take_reals(&arena, d, capacity)
+        turns[0] = take_reals(&arena, widest(net), capacity)
+        turns[1] = take_reals(&arena, widest(net), capacity)
     for l in range(net.L + 1):
         O = take_reals(&arena, net.d[l], capacity) if training else turns[l % 2]
-        Z = O
-        if training and l > 0 and (l == net.L or keeps_z(net.s[l])):
-            Z = take_reals(&arena, net.d[l], capacity)
         if base != NULL:
-            at.O[l], at.Z[l] = O, Z
+            at.O[l] = at.Z[l] = O
+        if training:
+            lay_out_layer(net, at, l, base != NULL, &arena)
     return arena.used
+
+cdef void lay_out_layer(const network_t *net, batch_t *at, Py_ssize_t l, bint real_memory,
+                        arena_t *arena) noexcept nogil:
+    """What layer l needs beside O."""
+    cdef real *Z = take_reals(arena, net.d[l], at.capacity) if 0 < l == net.L or keeps_z(net.s[l]) else NULL
+    cdef real *Delta = take_reals(arena, net.d[l], at.capacity) if l > 0 else NULL
+    cdef real *rows = take_reals(arena, at.capacity, net.d[l]) if l < net.L else NULL
+    if real_memory:
+        at.Z[l] = Z if Z != NULL else at.O[l]
+        at.Delta[l], at.rows[l] = Delta, rows
 
 
 cdef void *allocate(size_t bytes, void **memory_out) noexcept nogil:

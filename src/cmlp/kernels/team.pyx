@@ -1,0 +1,13 @@
+# Threads that train one network together: each takes its share of the work, and they meet in between.
+
+cdef struct team_t:
+    Py_ssize_t n_threads
+
+cdef struct share_t:
+    Py_ssize_t first, end
+
+
+cdef inline share_t share(Py_ssize_t rank, Py_ssize_t n_threads, Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
+    """What thread `rank` takes of n things, in whole units but for the last."""
+    cdef Py_ssize_t units = (n + unit - 1) // unit
+    return share_t(units * rank // n_threads * unit, min(n, units * (rank + 1) // n_threads * unit))
