@@ -96,7 +96,7 @@ def best(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_limit(limits: dict[str, Any], name: str, dtype: str, batch: int, isa: str | None = None) -> float | None:
-    """Least microseconds that one sample's training can take: its flops at the peak, or its share of the memory traffic.
+    """Least microseconds of one sample's training: its flops at the peak, or its share of the memory traffic.
 
     Each update has to read and write every parameter once, so a batch shares one pass over them.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Network(NamedTuple):
 
     @property
     def n_weights(self) -> int:
-        return sum(a * b for a, b in zip(self.sizes, self.sizes[1:], strict=False))
+        return sum(a * b for a, b in itertools.pairwise(self.sizes))
 
     @property
     def n_parameters(self) -> int:
@@ -103,7 +104,7 @@ def initial(network: Network, dtype: str) -> tuple[list[np.ndarray], list[np.nda
 def _initial(sizes: tuple[int, ...], dtype: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     random = np.random.default_rng(1)
     W, b = [], []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         bound = np.sqrt(6 / (before + after))
         W.append(random.uniform(-bound, bound, (after, before)).astype(dtype))
         b.append(random.uniform(-bound, bound, after).astype(dtype))
@@ -121,12 +122,18 @@ def flat(W: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
 def unflat(theta: np.ndarray, sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The views that `flat` made one block of."""
     W, b, at = [], [], 0
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         W.append(theta[at : at + before * after].reshape(after, before))
         at += before * after
         b.append(theta[at : at + after])
         at += after
     return W, b
+
+
+def unflat_transposed(theta: np.ndarray, sizes: tuple[int, ...]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The same of a block of W_1^T, b_1, ..., each weight turned back to (d_l, d_{l-1})."""
+    W, b = unflat(theta, sizes)
+    return [w.reshape(w.shape[::-1]).T for w in W], b
 
 
 def aligned(n: int, dtype: object, boundary: int = 64) -> np.ndarray:

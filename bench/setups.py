@@ -1,4 +1,4 @@
-"""From a cell of the tables (kind, network, rows, ...) to something to time: the same in this process and in a worker."""
+"""From a cell of the tables (kind, network, rows, ...) to a call to time: the same in this process and in a worker."""
 
 from __future__ import annotations
 

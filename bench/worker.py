@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 class Worker:
     """A process with more environment variables, on more CPUs, or with more options of `fit`."""
 
-    def __init__(self, environment: dict[str, str], cpus: list[int] | None = None, options: dict[str, Any] | None = None):
+    def __init__(
+        self, environment: dict[str, str], cpus: list[int] | None = None, options: dict[str, Any] | None = None
+    ):
         paths = [str(ROOT), *(path for path in sys.path if path), os.environ.get("PYTHONPATH", "")]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],

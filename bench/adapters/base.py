@@ -1,8 +1,8 @@
 """What the suite asks of a competitor.
 
-A library has more than one way to write the same loop, and which is fastest depends on the network.  So an adapter offers
-its *idioms*, each a function that sets one up, and the suite takes the one that is fastest for the cell at hand: every
-competitor runs in its best plain form, and the result names the form.
+A library has more than one way to write the same loop, and which is fastest depends on the network.  So an adapter
+offers its *idioms*, each a function that sets one up, and the suite takes the one that is fastest for the cell at hand:
+every competitor runs in its best plain form, and the result names the form.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import compiler
-from ..networks import Network, aligned, flat, initial, rate, unflat
+from ..networks import Network, aligned, flat, initial, rate, unflat, unflat_transposed
 from .base import Adapter, Idioms
 
 WIDTHS = {"": ()}
@@ -48,13 +48,7 @@ class Memory:
     def parameters(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         if not self.transposed:
             return unflat(self.theta, self.network.sizes)
-        W, b, at = [], [], 0
-        for before, after in zip(self.network.sizes, self.network.sizes[1:], strict=False):
-            W.append(self.theta[at : at + before * after].reshape(before, after).T)
-            at += before * after
-            b.append(self.theta[at : at + after])
-            at += after
-        return W, b
+        return unflat_transposed(self.theta, self.network.sizes)
 
 
 class Samples:

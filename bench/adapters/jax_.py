@@ -1,7 +1,7 @@
 """JAX: the whole epoch in one compiled call, a lax.scan over the batches with the parameters donated.
 
 The weights are rows per unit, or their transpose: XLA's code for the two differs by up to a few times, in either
-direction, so both are idioms.
+direction, so both are idioms.  For small networks the loop itself costs as much as a sample, and unrolling it helps.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 
 from ..networks import Network, initial, rate
 from .base import Adapter, Idioms
+
+SMALL = 50_000  # flops of a sample, up to which unrolling pays for the time that it takes to compile
 
 
 @functools.cache
@@ -61,7 +63,16 @@ def adam(theta: Any, state: Any, g: Any, eta: float) -> Any:
 
 
 class Epoch:
-    def __init__(self, network: Network, X: np.ndarray, y: np.ndarray, batch_size: int, solver: str, columns: bool):
+    def __init__(
+        self,
+        network: Network,
+        X: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        solver: str,
+        columns: bool,
+        unroll: int = 1,
+    ):
         jax = library()
         jnp = jax.numpy
         n = len(X) // batch_size
@@ -73,7 +84,7 @@ class Epoch:
         zeros = jax.tree_util.tree_map(jnp.zeros_like, theta)
         state = (zeros, jax.tree_util.tree_map(jnp.zeros_like, theta), jnp.asarray(0, X.dtype))
         self.state = (theta, state) if solver == "adam" else (theta, None)
-        self.epoch = compiled(network, solver, columns)
+        self.epoch = compiled(network, solver, columns, unroll)
 
     def __call__(self) -> None:
         self.state = self.epoch(self.state, self.X, self.y)
@@ -85,7 +96,7 @@ class Epoch:
 
 
 @functools.cache
-def compiled(network: Network, solver: str, columns: bool) -> Any:
+def compiled(network: Network, solver: str, columns: bool, unroll: int) -> Any:
     """The epoch as one program; compiled once per shape of the samples."""
     jax = library()
     gradient = jax.grad(lambda theta, x, y: loss(network, theta, x, y, columns))
@@ -97,7 +108,7 @@ def compiled(network: Network, solver: str, columns: bool) -> Any:
             return adam(theta, state, g, rate(solver)), None
         return (jax.tree_util.tree_map(lambda p, g: p - rate(solver) * g, theta, g), None), None
 
-    return jax.jit(lambda carry, X, y: jax.lax.scan(step, carry, (X, y))[0], donate_argnums=0)
+    return jax.jit(lambda carry, X, y: jax.lax.scan(step, carry, (X, y), unroll=unroll)[0], donate_argnums=0)
 
 
 class Jax(Adapter):
@@ -108,9 +119,14 @@ class Jax(Adapter):
         self, network: Network, X: np.ndarray, y: np.ndarray, batch_size: int, solver: str, dtype: str
     ) -> Idioms:
         cell = (network, X, y, batch_size, solver)
+        layouts = {"a row per unit": False, "a column per unit": True}
+        unrolls = (1, 4) if network.training_flops < SMALL else (1,)
         return {
-            "scan, a row per unit": lambda: Epoch(*cell, columns=False),
-            "scan, a column per unit": lambda: Epoch(*cell, columns=True),
+            f"scan{f' unrolled {unroll}' if unroll > 1 else ''}, {name}": functools.partial(
+                Epoch, *cell, columns, unroll
+            )
+            for name, columns in layouts.items()
+            for unroll in unrolls
         }
 
     def ones(self, network: Network, x: np.ndarray) -> Idioms:

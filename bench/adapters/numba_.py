@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..networks import Network, flat, initial, rate, unflat
+from ..networks import Network, flat, initial, rate, unflat, unflat_transposed
 from .base import Adapter, Idioms
 
 CODES = {"relu": 0, "sigmoid": 1}
@@ -37,14 +37,7 @@ class Memory:
     def parameters(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
         if not self.transposed:
             return unflat(self.theta, self.network.sizes)
-        sizes = self.network.sizes
-        turned = [(self.theta, before, after) for before, after in zip(sizes, sizes[1:], strict=False)]
-        W, b, at = [], [], 0
-        for theta, before, after in turned:
-            W.append(theta[at : at + before * after].reshape(before, after).T)
-            at += before * after + after
-            b.append(theta[at - after : at])
-        return W, b
+        return unflat_transposed(self.theta, self.network.sizes)
 
 
 class Epoch:
