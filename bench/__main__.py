@@ -14,6 +14,7 @@ from typing import Any
 from . import machine
 
 ROOT = Path(__file__).resolve().parents[1]
+PARTIAL = "bench-results"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,7 +59,7 @@ def parsed(arguments: list[str] | None, workloads: list[str], networks: list[str
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds {options.rounds}: expected at least 1")
     partial = options.quick or any((options.only, options.networks, options.competitors, options.dtype, options.rounds))
-    options.out = options.out or (Path("bench-results") if partial else ROOT / "docs")
+    options.out = options.out or (Path(PARTIAL) if partial else ROOT / "docs")
     options.only = options.only or workloads
     options.networks = options.networks or networks
     options.competitors = options.competitors or competitors
@@ -87,11 +88,19 @@ def measured(options: Any, allowed: list[int]) -> dict[str, Any]:
         WORKLOADS[name][1](run)
         found = limits.best(found, limits.measure(dtypes, tuple(options.networks)))
     described |= {
+        "cmlp": cmlp_build(),
         "load_at_end": machine.load(), "threads": machine.threads(), "minutes": (time.perf_counter() - began) / 60,
         "competitors": {name: adapter.version() for name, adapter in run.adapters.items()},
         "notes": {name: adapter.note for name, adapter in run.adapters.items() if adapter.note},
     }  # fmt: skip
     return {"machine": described, "plan": plan._asdict(), "limits": found, **run.results}
+
+
+def cmlp_build() -> str:
+    import cmlp
+    from cmlp.kernels import ISA
+
+    return f"cmlp {cmlp.__version__}, {ISA}"
 
 
 def admit(run: Any, options: Any, disagreement: Any) -> None:
@@ -102,7 +111,7 @@ def admit(run: Any, options: Any, disagreement: Any) -> None:
         if name not in options.competitors and name != "cmlp":
             continue
         reason = adapter.available()
-        reason = reason or (None if name.startswith("cmlp") else disagreement(adapter))
+        reason = reason or (None if name.startswith("cmlp") else disagreement(adapter, options.quick))
         if reason:
             run.skip(name, reason)
         else:
@@ -115,6 +124,8 @@ def written(results: dict[str, Any], options: Any) -> int:
     results["targets"] = targets.judged(results)
     folder = options.out / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
+    if options.out.name == PARTIAL:
+        (options.out / ".gitignore").write_text("*\n")
     drawn = charts.draw(results, folder)
     if isinstance(drawn, str):
         print(f"  skipped: charts: {drawn}")

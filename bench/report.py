@@ -24,8 +24,17 @@ UNITS = {"W1": "sample", "W2": "sample", "W3": "call", "W4": "row"}
 
 def write(results: dict[str, Any], out: Path, drawn: dict[str, str]) -> None:
     """benchmarks.md, and beside the charts results.json."""
-    (out / "benchmarks" / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (out / "benchmarks" / "results.json").write_text(json.dumps(rounded(results), indent=1) + "\n")
     (out / "benchmarks.md").write_text(page(results, drawn))
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to five figures: more is noise, and the file is kept with the sources."""
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(each) for each in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def page(results: dict[str, Any], drawn: dict[str, str]) -> str:
@@ -78,6 +87,7 @@ def machine(results: dict[str, Any]) -> str:
     found = results["machine"]
     rows = [
         ["CPU", ", ".join([found["cpu"], f"{found['cores']} cores", *(" ".join(c) for c in found["caches"].items())])],
+        ["cmlp", found["cmlp"]],
         ["system", f"{found['system']}, {found['date']}"],
         ["load average", f"{shown(found['load_at_start'])} at the start, {shown(found['load_at_end'])} at the end"],
         ["CPUs and threads", f"pinned to {found['pinned_cpus']} of {found['allowed_cpus']} allowed; {found['threads']} "
@@ -250,12 +260,12 @@ def missed(results: dict[str, Any]) -> list[str]:
 
 def footnotes(results: dict[str, Any]) -> str:
     lines = [f"- {name}: {note}." for name, note in results["machine"]["notes"].items()]
-    for name in results["machine"]["competitors"]:
-        used = {
-            entry["idiom"] for cell in results["cells"] for key, entry in cell["competitors"].items() if key == name
-        }
-        if len(used) > 1:
-            lines.append(f"- {name} in its fastest idiom per cell: {'; '.join(sorted(used))}.")
+    for workload in UNITS:
+        for name in results["machine"]["competitors"]:
+            found = [cell for cell in results["cells"] if cell["workload"] == workload and name in cell["competitors"]]
+            used = sorted({cell["competitors"][name]["idiom"] for cell in found})
+            if len(used) > 1:
+                lines.append(f"- {workload}, {name} in the fastest per cell of: {'; '.join(used)}.")
     lines += [f"- Skipped: {name}: {reason}." for name, reason in results["skipped"].items()]
     return "## Notes\n\n" + "\n".join(lines) if lines else ""
 

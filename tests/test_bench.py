@@ -14,7 +14,7 @@ if not (ROOT / "bench" / "networks.py").exists():
 sys.path.insert(0, str(ROOT))
 
 from bench import checks, limits, networks, timer  # noqa: E402
-from bench.adapters import adapters  # noqa: E402
+from bench.adapters import adapters, jax_  # noqa: E402
 from bench.adapters.cmlp_ import Cmlp  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the competitors
@@ -37,6 +37,8 @@ def competitor(request, monkeypatch):
         import numba
 
         monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    if request.param == "JAX":  # its loops as they are: unrolled they take long to compile
+        monkeypatch.setattr(jax_, "SMALL", 0)
     return adapters()[request.param]
 
 

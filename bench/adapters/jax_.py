@@ -120,13 +120,12 @@ class Jax(Adapter):
     ) -> Idioms:
         cell = (network, X, y, batch_size, solver)
         layouts = {"a row per unit": False, "a column per unit": True}
-        unrolls = (1, 4) if network.training_flops < SMALL else (1,)
+        unroll = 4 if network.training_flops < SMALL else 1
         return {
             f"scan{f' unrolled {unroll}' if unroll > 1 else ''}, {name}": functools.partial(
                 Epoch, *cell, columns, unroll
             )
             for name, columns in layouts.items()
-            for unroll in unrolls
         }
 
     def ones(self, network: Network, x: np.ndarray) -> Idioms:

@@ -10,6 +10,7 @@ from ..networks import NETWORKS, Network
 from ..timer import Clocked, calibrated, measure
 
 MOST_PILOT_FLOPS = 4e6
+MANY_PATIENCE = 8  # for inference: its rows are what is measured, so that as few as possible go without them all
 
 
 class Plan(NamedTuple):
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
     quick: bool = False
 
 
-QUICK = Plan(7, 0.006, 0.025, 0.6, True)
+QUICK = Plan(7, 0.005, 0.02, 0.16, True)
 
 
 class Run:
@@ -93,9 +94,10 @@ class Run:
             return None
         idiom, runner = found
         entry = {"idiom": idiom, "rows": 1 if kind == "one" else pilot, "runner": runner}
-        runner.seconds(1)
-        entry["seconds"] = runner.seconds(1)
-        affordable = int(self.plan.call_seconds / max(entry["seconds"] / pilot, 1e-12))
+        first = runner.seconds(1)
+        entry["seconds"] = first if first > 2 * self.plan.most_seconds else runner.seconds(1)
+        seconds = self.plan.call_seconds * (MANY_PATIENCE if kind == "many" and not self.plan.quick else 1)
+        affordable = int(seconds / max(entry["seconds"] / pilot, 1e-12))
         rows = max(pilot, min(most, affordable // batch * batch))
         if kind != "one" and rows > pilot:
             del runner, found

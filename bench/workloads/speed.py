@@ -7,19 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from ..networks import FULL_ROWS, NETWORKS, data
+from ..networks import FULL_ROWS, NETWORKS, Network, data
 from ..timer import Local
 from .run import Run, timed
 
 MANY = 10_000
+QUICK_NETWORKS = "TDML"
 QUICK_BATCHES = {("T", 32, "sgd"), ("D", 256, "sgd"), ("M", 32, "sgd"), ("M", 256, "adam"), ("B", 256, "sgd"),
                  ("L", 256, "sgd")}  # fmt: skip
 MAIN_BATCHES = {(name, 256, "sgd") for name in "TDMLB"}  # of the second precision
 
 
+def chosen(run: Run) -> list[Network]:
+    return [network for network in run.networks if not run.plan.quick or network.name in QUICK_NETWORKS]
+
+
 def single_samples(run: Run) -> None:
     for dtype in run.dtypes:
-        for network in run.networks:
+        for network in chosen(run):
             run.cell("W1", "train", network, FULL_ROWS[network.name], dtype=dtype, batch=1, solver="sgd")
 
 
@@ -39,13 +44,13 @@ def minibatches(run: Run) -> None:
 
 def inference_of_many(run: Run) -> None:
     for dtype in run.dtypes:
-        for network in run.networks:
+        for network in chosen(run):
             run.cell("W4", "many", network, MANY, dtype=dtype)
 
 
 def inference_of_one(run: Run) -> None:
     for dtype in run.dtypes:
-        for network in run.networks:
+        for network in chosen(run):
             run.cell("W3", "one", network, 1, dtype=dtype)
     if "cmlp" in run.adapters:
         run.results["calls"] = calls(run)
