@@ -90,7 +90,7 @@ class Batches:
 
 class CReference(Adapter):
     name = "C reference"
-    note = "plain loops, -O3 -march=native -ffast-math"
+    note = "plain loops, -O3 -march=native -ffast-math; a call on one sample pays for ctypes"
 
     def available(self) -> str | None:
         try:

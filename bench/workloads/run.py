@@ -10,7 +10,7 @@ from ..networks import NETWORKS, Network
 from ..timer import Clocked, calibrated, measure
 
 MOST_PILOT_FLOPS = 4e6
-MANY_PATIENCE = 8  # for inference: its rows are what is measured, so that as few as possible go without them all
+MANY_PATIENCE = 5  # for inference: its rows are what is measured, so that as few as possible go without them all
 
 
 class Plan(NamedTuple):
@@ -94,8 +94,8 @@ class Run:
             return None
         idiom, runner = found
         entry = {"idiom": idiom, "rows": 1 if kind == "one" else pilot, "runner": runner}
-        first = runner.seconds(1)
-        entry["seconds"] = first if first > 2 * self.plan.most_seconds else runner.seconds(1)
+        runner.seconds(1)  # which may compile
+        entry["seconds"] = runner.seconds(1)
         seconds = self.plan.call_seconds * (MANY_PATIENCE if kind == "many" and not self.plan.quick else 1)
         affordable = int(seconds / max(entry["seconds"] / pilot, 1e-12))
         rows = max(pilot, min(most, affordable // batch * batch))

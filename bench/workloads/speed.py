@@ -15,7 +15,8 @@ MANY = 10_000
 QUICK_NETWORKS = "TDML"
 QUICK_BATCHES = {("T", 32, "sgd"), ("D", 256, "sgd"), ("M", 32, "sgd"), ("M", 256, "adam"), ("B", 256, "sgd"),
                  ("L", 256, "sgd")}  # fmt: skip
-MAIN_BATCHES = {(name, 256, "sgd") for name in "TDMLB"}  # of the second precision
+MAIN_BATCHES = {(name, 256, "sgd") for name in "TDMLB"}  # of the second precision, as are the next
+MAIN_MANY = "DML"
 
 
 def chosen(run: Run) -> list[Network]:
@@ -45,6 +46,8 @@ def minibatches(run: Run) -> None:
 def inference_of_many(run: Run) -> None:
     for dtype in run.dtypes:
         for network in chosen(run):
+            if dtype != run.dtypes[0] and network.name not in MAIN_MANY:
+                continue
             run.cell("W4", "many", network, MANY, dtype=dtype)
 
 
