@@ -41,11 +41,14 @@ class Adapter:
         What it imports.
     note : str
         Where its network is not quite the one that the others compute.
+    compiles_per_shape : bool
+        Whether other rows mean another compilation of an epoch.
     """
 
     name = ""
     module = ""
     note = ""
+    compiles_per_shape = False
 
     def available(self) -> str | None:
         """None, or why this competitor cannot run here."""

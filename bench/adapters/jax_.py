@@ -114,6 +114,7 @@ def compiled(network: Network, solver: str, columns: bool, unroll: int) -> Any:
 class Jax(Adapter):
     name = "JAX"
     module = "jax"
+    compiles_per_shape = True
 
     def trainers(
         self, network: Network, X: np.ndarray, y: np.ndarray, batch_size: int, solver: str, dtype: str

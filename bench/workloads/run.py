@@ -10,6 +10,7 @@ from ..networks import NETWORKS, Network
 from ..timer import Clocked, calibrated, measure
 
 MOST_PILOT_FLOPS = 4e6
+GUESSED_FLOPS = 20e9  # per second: for the rows of what compiles anew for other rows, so that one shape does
 MANY_PATIENCE = 5  # for inference: its rows are what is measured, so that as few as possible go without them all
 
 
@@ -89,6 +90,10 @@ class Run:
         """Finds the idiom and the rows that fit the plan, by a pilot on few rows."""
         batch = cell.get("batch", 1)
         pilot = min(most, max(batch, 4, min(512, int(MOST_PILOT_FLOPS / network.training_flops))))
+        fixed = kind == "train" and adapter.compiles_per_shape
+        if fixed:
+            guess = int(self.plan.call_seconds * GUESSED_FLOPS / network.training_flops)
+            pilot = max(batch, min(most, guess) // batch * batch)
         found = adapter.clocked(kind, network, pilot, **cell)
         if found is None:
             return None
@@ -99,7 +104,7 @@ class Run:
         seconds = self.plan.call_seconds * (MANY_PATIENCE if kind == "many" and not self.plan.quick else 1)
         affordable = int(seconds / max(entry["seconds"] / pilot, 1e-12))
         rows = max(pilot, min(most, affordable // batch * batch))
-        if kind != "one" and rows > pilot:
+        if kind != "one" and rows > pilot and not fixed:
             del runner, found
             entry["runner"] = adapter.clocked(kind, network, rows, **cell, idiom=idiom)[1]
             entry["seconds"] *= rows / pilot

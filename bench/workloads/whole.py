@@ -148,7 +148,8 @@ def import_seconds(module: str, rounds: int) -> tuple[float, float, float]:
     code = f"import time, numpy; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     taken = []
-    subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)  # reads the files from the disk
+    if rounds > 2:  # the first reads the files from the disk
+        subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
     for _ in range(rounds):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
         taken.append(float(done.stdout))
