@@ -29,7 +29,7 @@ def depths(run: Run) -> list[dict[str, Any]]:
 
 
 def widths(run: Run) -> list[dict[str, Any]]:
-    most = 512 if run.plan.quick else 1024
+    most = 256 if run.plan.quick else 1024
     return [point("parameters", _hidden(w, 2), 256, 1) for w in (16, 32, 64, 128, 256, 512, 1024) if w <= most]
 
 
@@ -39,7 +39,8 @@ def rows(run: Run) -> list[dict[str, Any]]:
 
 
 def batches(run: Run) -> list[dict[str, Any]]:
-    return [point("batch", _hidden(128, 2), 2048, batch) for batch in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)]
+    sizes = (1, 4, 16, 64, 256, 1024) if run.plan.quick else (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    return [point("batch", _hidden(128, 2), 2048, batch) for batch in sizes]
 
 
 def point(by: str, network: Network, n: int, batch: int) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def imports(run: Run) -> None:
     found = {}
     for name, module in PACKAGES.items():
         if name in run.adapters:
-            seconds = import_seconds(module, 2 if run.plan.quick else 7)
+            seconds = import_seconds(module, 1 if run.plan.quick else 7)
             own, whole = installed_megabytes(name)
             found[name] = {"milliseconds": [1e3 * value for value in seconds], "own": own, "whole": whole}
             print(f"W6 {name}: {1e3 * seconds[0]:.1f} ms beyond NumPy's import, {own:.1f} MB ({whole:.1f})", flush=True)
@@ -148,7 +148,7 @@ def import_seconds(module: str, rounds: int) -> tuple[float, float, float]:
     code = f"import time, numpy; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     taken = []
-    if rounds > 2:  # the first reads the files from the disk
+    if rounds > 1:  # the first reads the files from the disk
         subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
     for _ in range(rounds):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
