@@ -1,0 +1,1 @@
+"""The benchmark suite: cmlp against its competitors and against the limits of the machine.  `python -m bench`."""
