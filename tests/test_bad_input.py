@@ -624,6 +624,7 @@ INTEGERS = {  # parameter: (calls, what is expected, values outside, kinds that 
     "epochs": ((FIT,), WHOLE, [-1, np.int64(-1)], ()),
     "max_iter": ((MODEL,), NATURAL, [0, -1], ()),
     "n_iter_no_change": ((MODEL,), NATURAL, [0, -5], ()),
+    "n_threads": ((FIT, MODEL), "None or a positive integer", [0, -1], ("None",)),
     "verbose": ((MODEL,), VERBOSE, [-1], ("True", "np.True_")),
     "random_state": ((MODEL, "Network"), SEED, [-1, 2**32, 2**64, np.int64(-1)], ("None",)),
     "hidden_layer_sizes": ((MODEL,), WIDTH, [0, -1], ("a list", "an empty list", "an array", "an array of one", *(

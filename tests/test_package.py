@@ -43,8 +43,8 @@ def python(*arguments, isa=None, fails=False):
 
 
 ORDER = [
-    "exceptions", "kernels", "validation", "parameters", "trace", "files", "network", "labels", "training", "saved",
-    "model", "demo", "__init__", "__main__",
+    "exceptions", "kernels", "validation", "parameters", "threads", "trace", "files", "network", "labels", "training",
+    "saved", "model", "demo", "__init__", "__main__",
 ]  # fmt: skip
 HEAVY = ["sklearn", "scipy", "torch", "pandas", "matplotlib", "tqdm"]
 

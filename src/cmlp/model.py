@@ -162,6 +162,7 @@ def fit(
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
     n_iter_no_change: int = 10,
+    n_threads: int | None = None,
     sample_weight: ArrayLike | None = None,
     X_val: ArrayLike | None = None,
     y_val: ArrayLike | None = None,
@@ -218,6 +219,9 @@ def fit(
         Of adam, adamw and rmsprop.
     n_iter_no_change : int, default 10
         The training stops when more epochs than this in a row bring no improvement.
+    n_threads : int, optional
+        Threads that share each batch; the result is the same, to the bit, for any number.  By default as many as are
+        quickest for the sizes, and one in a worker of a pool.
     sample_weight : array-like of shape (n,), optional
         Relative importance of the samples: factors of their losses, scaled to a mean of one.
     X_val, y_val : array-like, optional
@@ -257,6 +261,7 @@ def fit(
         verbose=verbose, momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
         validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
         n_iter_no_change=n_iter_no_change,
+        n_threads=n_threads,
     ).checked()  # fmt: skip
     if loss is not None:
         check.choice("loss", loss, CLASS_LOSSES + REGRESSION_LOSSES)

@@ -10,6 +10,7 @@ from . import validation as check
 from .exceptions import DivergenceError
 from .kernels import kernels
 from .parameters import aligned_block, initialise, views
+from .threads import number_of_threads
 from .trace import Trace
 from .validation import Array
 
@@ -333,6 +334,7 @@ class Network:
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
     ) -> Array:
         """Epochs of updates, from a fresh solver state.
 
@@ -352,6 +354,9 @@ class Network:
             Of the shuffles.
         sample_weight : array-like of shape (n,), optional
             Factors of the samples' losses.
+        n_threads : int, optional
+            Threads that share each batch; the result is the same, to the bit, for any number.  By default as many as
+            are quickest for the sizes, and one in a worker of a pool.
 
         Returns
         -------
@@ -371,6 +376,7 @@ class Network:
         shuffle = check.flag("shuffle", shuffle)
         if shuffle or random_state is not None:
             random = check.random_source("random_state", random_state)
+        threads = number_of_threads(n_threads, batch_size, self.parameters.size)
         order = np.arange(len(X), dtype=np.intp)
         losses = _room_for_losses(epochs)
         with self._engine:
@@ -379,7 +385,8 @@ class Network:
             for epoch in range(epochs):
                 if shuffle:
                     random.shuffle(order)
-                losses[epoch] = self._epoch(X, y, sample_weight, order if shuffle else None, batch_size, epoch + 1)
+                rows = order if shuffle else None
+                losses[epoch] = self._epoch(X, y, sample_weight, rows, batch_size, threads, epoch + 1)
         return losses
 
     def _remedy(self) -> str:
@@ -388,9 +395,10 @@ class Network:
         return "an earlier step has made the parameters infinite or NaN, start again with a smaller learning_rate"
 
     def _epoch(
-        self, X: Array, y: Array, sample_weight: Array | None, order: Array | None, batch_size: int, epoch: int
-    ) -> float:
-        loss: float = self._engine.epoch(X, y, sample_weight, order, batch_size)
+        self, X: Array, y: Array, sample_weight: Array | None, order: Array | None, batch_size: int, threads: int,
+        epoch: int,
+    ) -> float:  # fmt: skip
+        loss: float = self._engine.epoch(X, y, sample_weight, order, batch_size, threads)
         if loss != loss:
             raise DivergenceError(
                 f"training diverged in epoch {epoch}: the loss or the parameters became NaN or infinite; the last "

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import validation as check
 from .network import SOLVERS, Network
+from .threads import checked_threads, number_of_threads
 from .validation import Array, RandomSource
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
@@ -42,6 +43,7 @@ class Options(NamedTuple):
     beta_2: float = 0.999
     epsilon: float = 1e-8
     n_iter_no_change: int = 10
+    n_threads: int | None = None
 
     def checked(self) -> Options:
         return Options(
@@ -65,6 +67,7 @@ class Options(NamedTuple):
             beta_2=check.number("beta_2", self.beta_2, 0, 1, open_high=True),
             epsilon=check.number("epsilon", self.epsilon, 0, open_low=True),
             n_iter_no_change=check.whole("n_iter_no_change", self.n_iter_no_change, 1),
+            n_threads=checked_threads(self.n_threads),
         )
 
     def _checked_batch_size(self) -> int | str:
@@ -197,6 +200,7 @@ def train(
     watch = Watch(network, options, validate)
     history_out(watch.history)
     batch_size = options.batch_of(len(rows))
+    threads = number_of_threads(options.n_threads, batch_size, network.parameters.size)
     order = rows if options.shuffle or len(rows) < len(X) else None
     with network._engine, Progress(options) as progress:
         network._engine.reset_solver()
@@ -205,7 +209,7 @@ def train(
                 _set_solver(network, options, rate.value)
                 if options.shuffle:
                     random.shuffle(rows)
-                watch.epoch_ends(network._epoch(X, y, sample_weight, order, batch_size, epoch))
+                watch.epoch_ends(network._epoch(X, y, sample_weight, order, batch_size, threads, epoch))
                 progress.epoch_ends(watch.history)
                 rate.epoch_ends(epoch, epoch * len(rows))
                 if watch.out_of_patience():

@@ -28,7 +28,8 @@ cdef struct batch_t:        # what a batch of at most `capacity` samples needs, 
     real *Y
     real *scale             # n
     real *loss              # a sum for each panel
-    real *room              # of matmul
+    Py_ssize_t n_threads
+    real *room              # of matmul, for each thread
 
 
 cdef inline bint keeps_z(int kind) noexcept nogil:

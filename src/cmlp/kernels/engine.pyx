@@ -22,6 +22,7 @@ include "workspace.pyx"
 include "team.pyx"
 include "blocks.pyx"
 include "training.pyx"
+include "crew.pyx"
 include "arrays.pyx"
 
 cnp.import_array()
@@ -52,6 +53,7 @@ cdef class Engine:
     """
     cdef network_t net
     cdef trainer_t trainer
+    cdef team_t alone
     cdef Py_ssize_t *numbers
     cdef void *sample_memory
     cdef void *batch_memory
@@ -86,6 +88,8 @@ cdef class Engine:
         if not cnp.PyArray_ISWRITEABLE(parameters):
             raise ValueError("parameters must be writeable")
         self.parameters = parameters
+        self.alone.n_threads = 1
+        self.trainer.team = &self.alone
         self.trainer.net = &self.net
         self.trainer.size = at
         self.trainer.theta = self.theta
@@ -145,8 +149,8 @@ cdef class Engine:
         cdef batch_t at
         cdef void *memory = NULL
         cdef Py_ssize_t capacity = chunk_of(&self.net, n)
-        cdef size_t bytes = lay_out_batch(&self.net, &at, capacity, False, NULL)
-        lay_out_batch(&self.net, &at, capacity, False, checked(allocate(bytes, &memory)))
+        cdef size_t bytes = lay_out_batch(&self.net, &at, capacity, 1, False, NULL)
+        lay_out_batch(&self.net, &at, capacity, 1, False, checked(allocate(bytes, &memory)))
         try:
             with nogil:
                 predict(&self.net, self.theta, x, n, &at, result)
@@ -168,9 +172,9 @@ cdef class Engine:
         cdef Py_ssize_t l, n = rows_of(X), capacity = chunk_of(&self.net, n)
         cdef trainer_t trainer = self.trainer
         cdef void *memory = NULL
-        cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, True, NULL)
+        cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, 1, True, NULL)
         cdef double loss, work = 0
-        lay_out_batch(&self.net, &trainer.batch, capacity, True, checked(allocate(bytes, &memory)))
+        lay_out_batch(&self.net, &trainer.batch, capacity, 1, True, checked(allocate(bytes, &memory)))
         if gradient is not None:
             trainer.gradient = <real *>cnp.PyArray_DATA(gradient)
         try:
@@ -245,13 +249,15 @@ cdef class Engine:
                 allocate(lay_out_block(&self.net, &self.trainer.block, k, NULL), &self.block_memory)))
         return 0
 
-    cdef int need_batch(self, Py_ssize_t n) except -1:
+    cdef int need_batch(self, Py_ssize_t n, Py_ssize_t n_threads) except -1:
         cdef Py_ssize_t capacity = chunk_of(&self.net, n)
-        if self.batch_memory == NULL or self.trainer.batch.capacity < capacity:
+        cdef batch_t *at = &self.trainer.batch
+        cdef size_t bytes
+        if self.batch_memory == NULL or at.capacity < capacity or at.n_threads < n_threads:
             free(self.batch_memory)
             self.batch_memory = NULL
-            lay_out_batch(&self.net, &self.trainer.batch, capacity, True, checked(
-                allocate(lay_out_batch(&self.net, &self.trainer.batch, capacity, True, NULL), &self.batch_memory)))
+            bytes = lay_out_batch(&self.net, at, capacity, n_threads, True, NULL)
+            lay_out_batch(&self.net, at, capacity, n_threads, True, checked(allocate(bytes, &self.batch_memory)))
         return 0
 
     def set_solver(self, settings, int kind, double learning_rate, double momentum=0, bint nesterov=False,
@@ -346,10 +352,12 @@ cdef class Engine:
 
     def step(self, X, y, weights):
         """One update on the batch X (n, d_0); returns the loss before it, and updates nothing if that is not finite."""
-        return self.train(X, y, weights, None, rows_of(X))
+        return self.train(X, y, weights, None, rows_of(X), 1)
 
-    def epoch(self, X, y, weights, index, Py_ssize_t batch_size):
+    def epoch(self, X, y, weights, index, Py_ssize_t batch_size, Py_ssize_t n_threads=1):
         """An update per batch of X's rows, in the order of `index` (an intp array) or, with None, as they stand.
+
+        The result is the same for any number of threads; batches of one sample are for one.
 
         Returns the mean loss.  If a loss or a parameter ceases to be finite the epoch ends, the result is NaN and
         the solver is reset; the parameters are the last finite ones known: those at which the loss failed or,
@@ -358,7 +366,7 @@ cdef class Engine:
         start = self.parameters.copy()
         cdef double loss = NAN
         try:
-            loss = self.train(X, y, weights, index, batch_size)
+            loss = self.train(X, y, weights, index, batch_size, n_threads)
         finally:
             if not all_finite(self.size, self.theta):
                 self.parameters[:] = start
@@ -368,7 +376,7 @@ cdef class Engine:
             return NAN
         return loss
 
-    cdef double train(self, X, y, weights, index, Py_ssize_t batch_size) except? -1:
+    cdef double train(self, X, y, weights, index, Py_ssize_t batch_size, Py_ssize_t n_threads) except? -1:
         cdef samples_t samples = self.samples(X, y, weights)
         cdef Py_ssize_t n = rows_of(X)
         cdef const intptr_t *order = index_data(index, n) if index is not None else NULL
@@ -383,8 +391,10 @@ cdef class Engine:
             self.need_sample()
             self.need_block(n)
         else:
-            self.need_batch(min(n, batch_size))
+            self.need_batch(min(n, batch_size), n_threads)
         self.need_solver(gradient=batch_size > 1)
+        if batch_size > 1 and n_threads > 1:
+            return train_with_crew(&self.trainer, &samples, order, n, batch_size, n_threads)
         with nogil:
             loss = train_epoch(&self.trainer, &samples, order, n, batch_size)
         return loss

@@ -38,14 +38,23 @@ cdef int poll(double *work, double more) except -1 nogil:
             PyErr_CheckSignals()
     return 0
 
+cdef int poll_for_team(trainer_t *trainer, double *work, double more) except -1 nogil:
+    """The first thread polls, and all meet; if a handler has raised there, team.stop is set for the others."""
+    cdef bint fine = False
+    if trainer.rank > 0:
+        team_meet(trainer.team)
+        return 0
+    try:
+        poll(work, more)
+        fine = True
+    finally:
+        trainer.team.stop = not fine
+        team_meet(trainer.team)
+    return 0
+
 
 cdef inline share_t share_of(const trainer_t *trainer, Py_ssize_t n, Py_ssize_t unit) noexcept nogil:
-    if trainer.team == NULL:
-        return share_t(0, n)
     return share(trainer.rank, trainer.team.n_threads, n, unit)
-
-cdef inline void meet(trainer_t *trainer) noexcept nogil:
-    pass
 
 
 cdef inline bint is_finite(double a) noexcept nogil:
@@ -147,15 +156,16 @@ cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intpt
             forward_loss_batch(net, trainer.theta, at, mine.first, mine.end)
             if goal != LOSS:
                 deltas_and_rows(trainer, m, mine)
-        meet(trainer)
+        team_meet(trainer.team)
         for j from 0 <= j < m by PANEL:
             loss += at.loss[j // PANEL]
         if goal == UPDATE and not is_finite(loss):
             return loss
         if goal != LOSS:
             gradients(trainer, m, start > 0, n if goal == UPDATE and start + m == n else 0)
-        poll(work, <double>m * trainer.size)
-        meet(trainer)
+        poll_for_team(trainer, work, <double>m * trainer.size)
+        if trainer.team.stop:
+            return NAN
     return loss
 
 

@@ -55,7 +55,7 @@ cdef size_t lay_out_sample(const network_t *net, sample_t *at, void *base) noexc
     return arena.used
 
 
-cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity, bint training,
+cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity, Py_ssize_t n_threads, bint training,
                           void *base) noexcept nogil:
     """The same for a batch; without `training`, two runs take turns as O and there are no deltas."""
     cdef arena_t arena = arena_t(<uintptr_t>base, 0)
@@ -63,11 +63,12 @@ cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity
     cdef real *turns[2]
     cdef real *O
     at.capacity = capacity
+    at.n_threads = n_threads
     at.O = take_pointers(&arena, net.L + 1)
     at.Z = take_pointers(&arena, net.L + 1)
     at.Delta = take_pointers(&arena, net.L + 1)
     at.rows = take_pointers(&arena, net.L + 1)
-    at.room = take_reals(&arena, 1, BLOCK)
+    at.room = take_reals(&arena, n_threads, BLOCK)
     if training:
         at.Y = take_reals(&arena, net.d[net.L], capacity)
         at.scale = take_reals(&arena, 1, capacity)

@@ -1,0 +1,65 @@
+/* Where the threads of a team wait for each other.  A team of one never waits. */
+#ifndef CMLP_TEAM_H
+#define CMLP_TEAM_H
+
+#include <stddef.h>
+
+#if defined(_WIN32)
+#include <windows.h>
+#define GIVE_WAY() SwitchToThread()
+#else
+#include <sched.h>
+#define GIVE_WAY() sched_yield()
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define LOAD(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define STORE(p, value) __atomic_store_n(p, value, __ATOMIC_RELEASE)
+#define ADD_ONE(p) __atomic_add_fetch(p, 1, __ATOMIC_ACQ_REL)
+#else
+#define LOAD(p) InterlockedCompareExchange(p, 0, 0)
+#define STORE(p, value) InterlockedExchange(p, value)
+#define ADD_ONE(p) InterlockedIncrement(p)
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#define PAUSE() _mm_pause()
+#else
+#define PAUSE() ((void)0)
+#endif
+
+enum { SPINS = 2000 }; /* some microseconds; longer than that and the thread gives way */
+
+typedef struct {
+    long n_threads;
+    long started; /* 1 once all threads are there, -1 if they are not needed after all */
+    long stop;    /* set by one thread before a meeting, for all to see after it */
+    long arrived;
+    long round;
+} team_t;
+
+/* Returns in every thread once all have come; what each wrote before is seen by all. */
+static void team_meet(team_t *team) {
+    long spins = 0, round = LOAD(&team->round);
+    if (team->n_threads == 1) return;
+    if (ADD_ONE(&team->arrived) == team->n_threads) {
+        STORE(&team->arrived, 0);
+        STORE(&team->round, round + 1);
+        return;
+    }
+    while (LOAD(&team->round) == round) {
+        if (++spins < SPINS) PAUSE();
+        else GIVE_WAY();
+    }
+}
+
+static void team_start(team_t *team, long started) { STORE(&team->started, started); }
+
+/* Whether it starts. */
+static int team_wait_for_start(team_t *team) {
+    while (LOAD(&team->started) == 0) GIVE_WAY();
+    return LOAD(&team->started) > 0;
+}
+
+#endif

@@ -1,0 +1,169 @@
+"""Several threads to a batch: the same results to the bit, whoever starts them and whatever goes wrong."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cmlp
+from cmlp import threads
+from reference import classes, inputs, sample_weights
+
+N = 300
+NETWORKS = {
+    "narrow": ((3, 1, 2), ("tanh",)),
+    "odd widths": ((33, 17, 65, 10), ("relu", "sigmoid")),
+    "wide": ((40, 300, 70, 5), ("silu", "relu")),
+    "deeper than a block": ((1100, 9, 3), ("relu",)),
+}
+
+
+def fitted(name, n_threads, dtype="float32", **options):
+    (layer_sizes, activation), options = NETWORKS[name], {"batch_size": 100, "epochs": 2, **options}
+    net = cmlp.Network(layer_sizes, activation, dtype=dtype, random_state=0)
+    X, y = inputs(N, layer_sizes[0]), classes(N, layer_sizes[-1])
+    return net.fit(X, y, n_threads=n_threads, shuffle=True, random_state=1, **options), net.parameters
+
+
+def assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("batch_size", [2, 33, 100, 299, 300])
+def test_any_number_of_threads_gives_the_same_bits(name, dtype, solver, batch_size):
+    options = {"solver": solver, "batch_size": batch_size, "alpha": 0.01, "sample_weight": sample_weights(N)}
+    one = fitted(name, 1, dtype, **options)
+    for n_threads in (2, 3, 7):
+        assert_same(one, fitted(name, n_threads, dtype, **options))
+
+
+def test_a_batch_in_chunks():
+    """Of 256 samples at most."""
+    X, y = inputs(1000, 33), classes(1000, 4)
+    nets = [cmlp.Network((33, 40, 4), random_state=0) for _ in range(3)]
+    losses = [net.fit(X, y, batch_size=600, epochs=3, n_threads=i) for i, net in enumerate(nets, 1)]
+    for net, loss in zip(nets, losses, strict=True):
+        assert_same((nets[0].parameters, losses[0]), (net.parameters, loss))
+
+
+def test_a_model_takes_threads_too():
+    X, y = inputs(N, 6), classes(N, 3)
+    one, three = (cmlp.fit(X, y, n_threads=n, max_iter=5, early_stopping=True, random_state=0) for n in (1, 3))
+    assert_same((one.network.parameters, one.loss_curve_), (three.network.parameters, three.loss_curve_))
+
+
+def test_all_threads_stop_at_a_loss_that_is_not_finite():
+    X, Y = inputs(N, 5), np.ones((N, 2))
+    Y[170] = 1e200
+    net, other = (cmlp.Network((5, 40, 2), loss="squared_error", random_state=0) for _ in range(2))
+    for n_threads, one in ((1, net), (3, other)):
+        with pytest.raises(cmlp.DivergenceError):
+            one.fit(X, Y, batch_size=50, n_threads=n_threads)
+    np.testing.assert_array_equal(net.parameters, other.parameters)
+    assert threading.active_count() == 1
+
+
+def test_a_thread_that_cannot_start_leaves_the_network_usable(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def start_two(thread):
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    net = cmlp.Network((5, 40, 2), random_state=0)
+    before = net.parameters.copy()
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        net.fit(inputs(N, 5), classes(N, 2), batch_size=50, n_threads=5)
+    monkeypatch.undo()
+    assert not any(thread.is_alive() for thread in started)
+    np.testing.assert_array_equal(net.parameters, before)
+    net.fit(inputs(N, 5), classes(N, 2), batch_size=50, n_threads=2)
+
+
+def test_callers_in_threads_of_their_own():
+    one = fitted("wide", 1)
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: fitted("wide", 2), range(8)):
+            assert_same(one, result)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_callers_in_processes_of_their_own(method):
+    one = fitted("odd widths", 2)
+    if method == "fork" and sys.version_info >= (3, 12) and threading.active_count() > 1:
+        pytest.skip("forking a process with threads is deprecated")
+    with ProcessPoolExecutor(2, multiprocessing.get_context(method)) as pool:
+        assert_same(one, pool.submit(fitted, "odd widths", 2).result(timeout=120))
+
+
+# ---- how many ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def eight_processors(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+
+def test_large_batches_take_what_there_is(eight_processors, monkeypatch):
+    assert threads.number_of_threads(None, 256, 10**7) == 8
+    assert threads.number_of_threads(None, 256, 10**5) == 3
+    assert threads.number_of_threads(None, 32, 10**4) == 1
+    assert threads.number_of_threads(None, 1, 10**9) == 1
+    assert threads.number_of_threads(5, 256, 10) == 5
+    assert threads.number_of_threads(5, 3, 10) == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert threads.number_of_threads(None, 256, 10**7) == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,4")
+    assert threads.number_of_threads(None, 256, 10**7) == 8
+
+
+def default_for_a_large_batch():
+    return threads.number_of_threads(None, 256, 10**7)
+
+
+def test_a_worker_of_a_pool_takes_one(eight_processors):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(default_for_a_large_batch).result() == 1
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(default_for_a_large_batch).result(timeout=120) == 1
+
+
+CHILD = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+import numpy as np, cmlp
+net = cmlp.Network((784, 512, 512, 10), random_state=0)
+X, y = np.random.RandomState(0).normal(size=(2000, 784)), np.random.RandomState(0).randint(0, 10, 2000)
+print("training", flush=True)
+try:
+    net.fit(X, y, batch_size=250, epochs=10**6, n_threads=3)
+except KeyboardInterrupt:
+    print(np.isfinite(net.parameters).all(), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to one process")
+def test_an_interrupt_ends_all_threads():
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
+    )
+    assert child.stdout.readline() == "training\n"
+    threading.Event().wait(1)
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=60)[0] == "True\n"
+    assert child.returncode == 0
