@@ -63,7 +63,7 @@ def extensions():
         for isa, flags in builds.items()
         for precision, double in PRECISIONS.items()
     ]
-    return [extension("_cpu"), *kernels]
+    return [extension("_cpu"), extension("_call"), *kernels]
 
 
 class BuildExt(build_ext):

@@ -316,7 +316,7 @@ def _validation(
     if X_val is not None:
         X_val = network._rows(X_val, "X_val")
         y_val = task.targets("y_val", y_val, len(X_val))
-        return everything, lambda: _score(task, network._engine.predict(X_val), y_val, None)
+        return everything, lambda: _score(task, network.forward(X_val), y_val, None)
     if not options.early_stopping:
         return everything, None
     stratify = targets.reshape(len(X)) if task.kind in ("binary", "multiclass") else None
@@ -328,7 +328,7 @@ def _validation(
             f"sample_weight is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
             "expected a positive one in each part, or X_val and y_val"
         )
-    return rows, lambda: _score(task, network._engine.predict(X_held), y_held, w_held)
+    return rows, lambda: _score(task, network.forward(X_held), y_held, w_held)
 
 
 def _score(task: Task, outputs: Array, targets: Array, weights: Array | None) -> float:

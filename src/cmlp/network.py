@@ -9,6 +9,7 @@ import numpy as np
 from . import validation as check
 from .exceptions import DivergenceError
 from .kernels import kernels
+from .kernels._call import Callable
 from .parameters import aligned_block, initialise, views
 from .threads import number_of_threads
 from .trace import Trace
@@ -26,11 +27,15 @@ SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
 DTYPES = ("float32", "float64")
 
 
-class Network:
+class Network(Callable):
     r"""A multilayer perceptron.
 
     With :math:`o_0 = x`, layer :math:`l = 1, \dots, L` computes :math:`z_l = W_l o_{l-1} + b_l` and
     :math:`o_l = s_l(z_l)`; the last layer's output function belongs to the loss.
+
+    Called with one sample, ``net(x)``, it returns o_L: the fastest path, from any number of threads.  x of shape (d_0,)
+    is taken as it is if it is contiguous and of the network's precision, and converted if not; the result has shape
+    (C,).  ValueError if x has another shape or holds NaN or infinity.
 
     Parameters
     ----------
@@ -121,6 +126,7 @@ class Network:
             self.layer_sizes, activations, codes["loss"][self.loss_name], self.parameters
         )
         self._predict_one = self._engine.predict_one
+        self._predict = self._engine.predict
         self._step_one = self._engine.step_one
 
     def __repr__(self) -> str:
@@ -131,28 +137,10 @@ class Network:
 
     # ---- inference ---------------------------------------------------------------------------------
 
-    def __call__(self, x: ArrayLike) -> Array:
-        """The output for one sample: the fastest path, from any number of threads.
-
-        Parameters
-        ----------
-        x : array-like of shape (d_0,)
-            Taken as it is if it is contiguous and of the network's precision.
-
-        Returns
-        -------
-        ndarray of shape (C,)
-            o_L: probabilities under cross_entropy and binary_cross_entropy, the prediction under other losses.
-
-        Raises
-        ------
-        ValueError
-            If x has another shape or holds NaN or infinity.
-        """
-        out = self._predict_one(x)
-        if out is None:  # not as the kernels take it: convert, or say why not
-            out = self._predict_one(self._sample(x))
-        return out  # type: ignore[return-value]
+    def _predict_converted(self, x: Any) -> Array:
+        """What the kernels do not take as it is: converted, or refused by name."""
+        out: Array = self._predict_one(self._sample(x))
+        return out
 
     def forward(self, X: ArrayLike) -> Array:
         """The outputs for many samples, or for one.
@@ -170,10 +158,13 @@ class Network:
         ValueError
             If X has another shape or holds NaN or infinity.
         """
-        X = check.numeric_array("X", X)
-        if X.ndim == 1:
-            return self(self._sample(X, "X"))
-        return self._engine.predict(self._rows(X))
+        out = self._predict(X)
+        if out is None:
+            out = self._predict_one(X)
+        if out is None:  # not as the kernels take it: convert, or say why not
+            X = check.numeric_array("X", X)
+            out = self._predict_one(self._sample(X, "X")) if X.ndim == 1 else self._predict(self._rows(X))
+        return out  # type: ignore[return-value]
 
     # ---- loss and gradients ------------------------------------------------------------------------
 

@@ -24,6 +24,10 @@ cdef inline bint is_real_array(object a, int ndim):
     return (cnp.PyArray_Check(a) and cnp.PyArray_NDIM(<cnp.ndarray>a) == ndim
             and cnp.PyArray_TYPE(<cnp.ndarray>a) == REAL_TYPE and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
 
+cdef inline bint is_as_it_stands(object a, int ndim):
+    """Such an array and not of a subclass, which may mean something else by its data, as a masked array does."""
+    return cnp.PyArray_CheckExact(a) and is_real_array(a, ndim)
+
 cdef Py_ssize_t rows_of(object X) except -1:
     if not is_real_array(X, 2):
         raise TypeError(f"expected a C-contiguous 2-D array of {sizeof(real)}-byte floats, got {type(X).__name__}")

@@ -22,7 +22,6 @@ cdef class Crew:
 
     cdef double train(self, trainer_t *trainer) except? -1:
         """The epoch; returns what train_epoch does."""
-        from threading import Thread
         cdef double loss
         cdef bint all_here = False
         threads = []

@@ -1,5 +1,7 @@
 # The one class that Python sees: it checks shapes, releases the GIL and calls the kernels.
 cimport numpy as cnp
+from threading import Thread
+
 from numpy import integer
 from libc.stdlib cimport free
 from cpython.exc cimport PyErr_CheckSignals
@@ -29,6 +31,7 @@ cnp.import_array()
 
 cdef enum:
     STACK_BYTES = 8192          # a sample's workspace up to this size lives on the stack
+    FEW_ROWS = 3                # are predicted one by one
     GIL_PARAMETERS = 4096       # one sample through a smaller network takes less than letting go of the GIL
 
 
@@ -63,6 +66,7 @@ cdef class Engine:
     cdef readonly object settings
     cdef real *theta
     cdef Py_ssize_t size, C
+    cdef size_t sample_bytes
     cdef PyThread_type_lock lock
 
     def __cinit__(self, layer_sizes, activations, int loss, cnp.ndarray parameters not None):
@@ -94,6 +98,7 @@ cdef class Engine:
         self.trainer.size = at
         self.trainer.theta = self.theta
         self.trainer.solver.kind = -1
+        self.sample_bytes = lay_out_sample(&self.net, &self.trainer.sample, NULL)
 
     def __dealloc__(self):
         free(self.numbers)
@@ -109,7 +114,7 @@ cdef class Engine:
         """o_L of one sample of shape (d_0,), as an array (C,); None if x is not such an array as it stands."""
         cdef cnp.npy_intp C = self.C
         cdef object out
-        if not is_real_array(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
+        if not is_as_it_stands(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
             return None
         cdef const real *data = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
         if not all_finite(self.net.d[0], data):
@@ -126,12 +131,11 @@ cdef class Engine:
     cdef int run_one(self, const real *x, real *out) except -1 nogil:
         cdef char stack[STACK_BYTES + CACHE_LINE]
         cdef void *memory = NULL
+        cdef void *base = <void *>((<uintptr_t>stack + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
         cdef sample_t at
-        cdef size_t bytes = lay_out_sample(&self.net, &at, NULL)
-        if bytes <= STACK_BYTES:
-            lay_out_sample(&self.net, &at, <void *>((<uintptr_t>stack + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE))
-        else:
-            lay_out_sample(&self.net, &at, checked(allocate(bytes, &memory)))
+        if self.sample_bytes > STACK_BYTES:
+            base = checked(allocate(self.sample_bytes, &memory))
+        lay_out_sample(&self.net, &at, base)
         at.o[0] = x
         forward_hidden(&self.net, self.theta, &at, NULL)
         output_one(self.net.loss, self.C, at.z[self.net.L], <real *>at.o[self.net.L])
@@ -140,23 +144,45 @@ cdef class Engine:
         return 0
 
     def predict(self, X):
-        """o_L of every row of X (n, d_0), as an array (n, C)."""
-        cdef cnp.npy_intp *shape = [rows_of(X), self.C]
-        cdef Py_ssize_t n = shape[0]
-        cdef const real *x = reals(X, n, self.net.d[0])
+        """o_L of every row of X, as an array (n, C); None if X is not a finite array (n, d_0) as it stands."""
+        if not is_as_it_stands(X, 2) or cnp.PyArray_DIM(X, 1) != self.net.d[0] or cnp.PyArray_DIM(X, 0) == 0:
+            return None
+        cdef cnp.npy_intp *shape = [cnp.PyArray_DIM(X, 0), self.C]
+        cdef const real *x = <const real *>cnp.PyArray_DATA(<cnp.ndarray>X)
         cdef object out = cnp.PyArray_SimpleNew(2, shape, REAL_TYPE)
         cdef real *result = <real *>cnp.PyArray_DATA(out)
+        cdef bint finite
+        if shape[0] <= FEW_ROWS:
+            finite = self.predict_few(x, shape[0], result)
+        else:
+            finite = self.predict_many(x, shape[0], result)
+        return out if finite else None
+
+    cdef bint predict_few(self, const real *x, Py_ssize_t n, real *out) except -1:
+        cdef Py_ssize_t i
+        if not all_finite(n * self.net.d[0], x):
+            return False
+        for i in range(n):
+            if self.size < GIL_PARAMETERS:
+                self.run_one(x + i * self.net.d[0], out + i * self.C)
+            else:
+                with nogil:
+                    self.run_one(x + i * self.net.d[0], out + i * self.C)
+        return True
+
+    cdef bint predict_many(self, const real *x, Py_ssize_t n, real *out) except -1:
         cdef batch_t at
         cdef void *memory = NULL
         cdef Py_ssize_t capacity = chunk_of(&self.net, n)
         cdef size_t bytes = lay_out_batch(&self.net, &at, capacity, 1, False, NULL)
+        cdef bint finite
         lay_out_batch(&self.net, &at, capacity, 1, False, checked(allocate(bytes, &memory)))
         try:
             with nogil:
-                predict(&self.net, self.theta, x, n, &at, result)
+                finite = predict(&self.net, self.theta, x, n, &at, out)
         finally:
             free(memory)
-        return out
+        return finite
 
     def loss(self, X, y, weights, double alpha):
         """Mean loss over the rows of X, the penalty of a batch of them included."""
@@ -235,8 +261,7 @@ cdef class Engine:
 
     cdef int need_sample(self) except -1:
         if self.sample_memory == NULL:
-            lay_out_sample(&self.net, &self.trainer.sample, checked(
-                allocate(lay_out_sample(&self.net, &self.trainer.sample, NULL), &self.sample_memory)))
+            lay_out_sample(&self.net, &self.trainer.sample, checked(allocate(self.sample_bytes, &self.sample_memory)))
         return 0
 
     cdef int need_block(self, Py_ssize_t n) except -1:
@@ -301,11 +326,11 @@ cdef class Engine:
         """
         cdef samples_t samples
         cdef intptr_t label
-        if not is_real_array(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
+        if not is_as_it_stands(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
             return None
         samples.X = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
         samples.weights, samples.labels, samples.Y = NULL, NULL, NULL
-        if is_real_array(y, 1):
+        if is_as_it_stands(y, 1):
             samples.Y = <const real *>cnp.PyArray_DATA(<cnp.ndarray>y)
             if cnp.PyArray_DIM(y, 0) != self.C or not in_range(self.net.loss, self.C, samples.Y):
                 return None
@@ -414,7 +439,7 @@ cdef class Engine:
         cdef const real *row = reals(y, self.C, 0)
         cdef const real *data = reals(x, self.net.d[0], 0)
         gradient = cnp.PyArray_SimpleNew(1, &size, REAL_TYPE)
-        lay_out_sample(&self.net, &at, checked(allocate(lay_out_sample(&self.net, &at, NULL), &memory)))
+        lay_out_sample(&self.net, &at, checked(allocate(self.sample_bytes, &memory)))
         try:
             at.o[0] = data
             memcpy(at.y, row, self.C * sizeof(real))

@@ -10,14 +10,15 @@ cdef enum:
     LONG_ROW = 256      # passing over a row of this length saves more than the branch costs
 
 
-cdef inline void dot_8_rows(const real *W, Py_ssize_t rows, Py_ssize_t d_in, const real *x, vec *total) noexcept nogil:
-    """total[r]: the products of row r and x, lane by lane; from `rows` on the last row again."""
+cdef inline void dot_8_rows(const real *W, Py_ssize_t step, Py_ssize_t rows, Py_ssize_t d_in, const real *x,
+                            vec total[8]) noexcept nogil:
+    """total[r]: the products of row r step and x, lane by lane; of the last one again where there is no such row."""
     cdef const real *row[8]
     cdef vec xv
     cdef Py_ssize_t i, r
     row[0] = W
     for r in range(1, 8):
-        row[r] = row[r - 1] + (d_in if r < rows else 0)
+        row[r] = row[r - 1] + (step * d_in if r * step < rows else 0)
     for r in range(8):
         total[r] = vec_set(0)
     for i from 0 <= i <= d_in - VL by VL:
@@ -30,20 +31,30 @@ cdef inline void dot_8_rows(const real *W, Py_ssize_t rows, Py_ssize_t d_in, con
         for r in range(8):
             total[r] = total[r] + vec_load_n(row[r] + i, d_in - i) * xv
 
+cdef inline vec product_of_rows(const real *W, Py_ssize_t rows, Py_ssize_t d_in, const real *x) noexcept nogil:
+    """The first VL >= 8 rows of W x; what comes after row `rows` is finite."""
+    cdef vec even[8]
+    cdef vec odd[8]
+    dot_8_rows(W, VL // 8, rows, d_in, x, even)
+    if VL == 8:
+        return vec_sum_rows(even, 8)
+    cdef vec sum_of_even = vec_sum_rows(even, 8)
+    dot_8_rows(W + (d_in if rows > 1 else 0), VL // 8, rows - 1, d_in, x, odd)
+    return vec_fold(sum_of_even, vec_sum_rows(odd, 8))
+
 cdef void matvec(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *b, const real *x,
                  real *z_out) noexcept nogil:
     """z = W x + b (b may be NULL); z has room for whole vectors, its padding is left finite."""
-    cdef vec total[ROW_BLOCK]
+    cdef vec total[8]
     cdef vec z
     cdef Py_ssize_t j, r, left
     for j from 0 <= j < d_out by ROW_BLOCK:
-        for r from 0 <= r < ROW_BLOCK by 8:
-            left = max(1, d_out - j - r)
-            dot_8_rows(W + (d_out - left) * d_in, left, d_in, x, total + r)
+        if VL < 8:
+            dot_8_rows(W + j * d_in, 1, d_out - j, d_in, x, total)
         for r from 0 <= r < ROW_BLOCK by VL:
             left = d_out - j - r
             if left > 0:
-                z = vec_sum_rows(total + r)
+                z = vec_sum_rows(total + r, VL) if VL < 8 else product_of_rows(W + j * d_in, left, d_in, x)
                 vec_store(z_out + j + r, z + load_part(b + j + r, left) if b != NULL else z)
 
 

@@ -247,13 +247,15 @@ INLINE vec vec_zip_high(vec a, vec b) { (void)a; return b; }
 #define UNROLL
 #endif
 
-/* Lane r of the result is the sum over the lanes of row[r], r < VL.  Each round adds the halves of two
-   rows at once, so that VL sums cost VL - 1 steps. */
-INLINE vec vec_sum_rows(vec *row) {
+/* The sums of neighbours, of a in the even lanes and of b in the odd ones: lane 2 i is a_i + a_{i + VL/2}. */
+INLINE vec vec_fold(vec a, vec b) { return vec_zip_low(a, b) + vec_zip_high(a, b); }
+
+/* With VL rows, lane r of the result is the sum over the lanes of row[r]; with half as many, lanes 2 r and 2 r + 1
+   hold it in two parts. */
+INLINE vec vec_sum_rows(vec *row, int rows) {
     int half, r;
-    UNROLL for (half = VL / 2; half > 0; half /= 2)
-        UNROLL for (r = 0; r < half; r++)
-            row[r] = vec_zip_low(row[r], row[r + half]) + vec_zip_high(row[r], row[r + half]);
+    UNROLL for (half = rows / 2; half > 0; half /= 2)
+        UNROLL for (r = 0; r < half; r++) row[r] = vec_fold(row[r], row[r + half]);
     return row[0];
 }
 

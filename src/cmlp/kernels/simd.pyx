@@ -24,7 +24,8 @@ cdef extern from "simd.h":
     vec vec_abs(vec v) noexcept nogil
     vec vec_sign_of(vec magnitude, vec sign) noexcept nogil
     vec vec_sqrt(vec v) noexcept nogil
-    vec vec_sum_rows(vec *row) noexcept nogil
+    vec vec_fold(vec a, vec b) noexcept nogil
+    vec vec_sum_rows(vec *row, int rows) noexcept nogil
     void vec_transpose(vec *row) noexcept nogil
     real vec_sum(vec v) noexcept nogil
     real vec_first(vec v) noexcept nogil

@@ -316,18 +316,20 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
     return total / n
 
 
-cdef int predict(const network_t *net, const real *theta, const real *X, Py_ssize_t n, batch_t *at,
-                 real *out) except -1 nogil:
-    """out (n x C) = o_L of every row of X."""
+cdef bint predict(const network_t *net, const real *theta, const real *X, Py_ssize_t n, batch_t *at,
+                  real *out) except -1 nogil:
+    """out (n x C) = o_L of every row of X, if all are finite; returns whether they are."""
     cdef Py_ssize_t start, m, C = net.d[net.L]
     cdef double work = 0
     for start from 0 <= start < n by at.capacity:
         m = min(n - start, at.capacity)
         columns_of(m, net.d[0], X + start * net.d[0], NULL, at.O[0])
+        if not all_finite(net.d[0] * padded(m), at.O[0]):
+            return False
         forward_hidden_batch(net, theta, at, 0, m)
         outputs_of(net, m, at, out + start * C)
         poll(&work, <double>m * (net.b[net.L] + C))
-    return 0
+    return True
 
 cdef void outputs_of(const network_t *net, Py_ssize_t n, const batch_t *at, real *out) noexcept nogil:
     cdef Py_ssize_t j, width, C = net.d[net.L]
