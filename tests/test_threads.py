@@ -22,6 +22,7 @@ NETWORKS = {
     "odd widths": ((33, 17, 65, 10), ("relu", "sigmoid")),
     "wide": ((40, 300, 70, 5), ("silu", "relu")),
     "deeper than a block": ((1100, 9, 3), ("relu",)),
+    "packed": ((20, 600, 17, 5), ("relu", "tanh")),
 }
 
 
@@ -48,11 +49,14 @@ def test_any_number_of_threads_gives_the_same_bits(name, dtype, solver, batch_si
         assert_same(one, fitted(name, n_threads, dtype, **options))
 
 
-def test_a_batch_in_chunks():
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_batch_in_chunks(solver):
     """Of 256 samples at most."""
     X, y = inputs(1000, 33), classes(1000, 4)
     nets = [cmlp.Network((33, 40, 4), random_state=0) for _ in range(3)]
-    losses = [net.fit(X, y, batch_size=600, epochs=3, n_threads=i) for i, net in enumerate(nets, 1)]
+    losses = [
+        net.fit(X, y, solver=solver, batch_size=600, epochs=3, n_threads=i, alpha=0.1) for i, net in enumerate(nets, 1)
+    ]
     for net, loss in zip(nets, losses, strict=True):
         assert_same((nets[0].parameters, losses[0]), (net.parameters, loss))
 
@@ -67,11 +71,12 @@ def test_all_threads_stop_at_a_loss_that_is_not_finite():
     X, Y = inputs(N, 5), np.ones((N, 2))
     Y[170] = 1e200
     net, other = (cmlp.Network((5, 40, 2), loss="squared_error", random_state=0) for _ in range(2))
+    before = threading.active_count()
     for n_threads, one in ((1, net), (3, other)):
         with pytest.raises(cmlp.DivergenceError):
             one.fit(X, Y, batch_size=50, n_threads=n_threads)
     np.testing.assert_array_equal(net.parameters, other.parameters)
-    assert threading.active_count() == 1
+    assert threading.active_count() == before
 
 
 def test_a_thread_that_cannot_start_leaves_the_network_usable(monkeypatch):
@@ -92,6 +97,34 @@ def test_a_thread_that_cannot_start_leaves_the_network_usable(monkeypatch):
     assert not any(thread.is_alive() for thread in started)
     np.testing.assert_array_equal(net.parameters, before)
     net.fit(inputs(N, 5), classes(N, 2), batch_size=50, n_threads=2)
+
+
+def test_a_thread_that_ends_before_it_begins(monkeypatch):
+    def refuse(*_):
+        raise ValueError("refused")
+
+    net = cmlp.Network((5, 40, 2), random_state=0)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    threading.setprofile(refuse)
+    try:
+        with pytest.raises(RuntimeError, match="ended before it began"):
+            net.fit(inputs(N, 5), classes(N, 2), batch_size=100, n_threads=2)
+    finally:
+        threading.setprofile(None)
+    net.fit(inputs(N, 5), classes(N, 2), batch_size=100, n_threads=2)
+
+
+def test_the_loss_may_be_asked_for_meanwhile():
+    X, y = inputs(400, 64), classes(400, 10)
+    net = cmlp.Network((64, 64, 10), random_state=0)
+    expected, gradients = net.loss(X, y), net.loss_and_gradients(X, y)[1]
+    options = {"batch_size": 200, "epochs": 300, "n_threads": 2, "learning_rate": 0.0}
+    trains = threading.Thread(target=net.fit, args=(X, y), kwargs=options)
+    trains.start()
+    while trains.is_alive():
+        assert net.loss(X, y) == expected
+        np.testing.assert_array_equal(net.loss_and_gradients(X, y)[1][0], gradients[0])
+    trains.join()
 
 
 def test_callers_in_threads_of_their_own():
@@ -133,8 +166,8 @@ def test_large_batches_take_what_there_is(eight_processors, monkeypatch):
     assert threads.number_of_threads(5, 3, 10) == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert threads.number_of_threads(None, 256, 10**7) == 2
-    monkeypatch.setenv("OMP_NUM_THREADS", "1,4")
-    assert threads.number_of_threads(None, 256, 10**7) == 8
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,4")
+    assert threads.number_of_threads(None, 256, 10**7) == 3
 
 
 def default_for_a_large_batch():

@@ -9,7 +9,7 @@ import numpy as np
 from . import validation as check
 from .exceptions import DivergenceError
 from .kernels import kernels
-from .kernels._call import Callable
+from .kernels._call import Caller
 from .parameters import aligned_block, initialise, views
 from .threads import number_of_threads
 from .trace import Trace
@@ -27,7 +27,7 @@ SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
 DTYPES = ("float32", "float64")
 
 
-class Network(Callable):
+class Network(Caller):
     r"""A multilayer perceptron.
 
     With :math:`o_0 = x`, layer :math:`l = 1, \dots, L` computes :math:`z_l = W_l o_{l-1} + b_l` and

@@ -38,5 +38,5 @@ def _is_one_of_many() -> bool:
 def _processors() -> int:
     """Those that this process may use, or fewer where OMP_NUM_THREADS says so."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # of OpenMP's outer level
     return min(count, int(limit)) if limit.isdecimal() and int(limit) > 0 else count

@@ -1,5 +1,5 @@
 from typing import Any
 
-class Callable:
+class Caller:
     _predict_one: Any
     def __call__(self, x: Any, /) -> Any: ...

@@ -3,7 +3,7 @@ from cython import auto_pickle
 
 
 @auto_pickle(False)
-cdef class Callable:
+cdef class Caller:
     """Calls `_predict_one`, and where that returns None, `_predict_converted`."""
     cdef public object _predict_one
 

@@ -9,7 +9,7 @@ cdef struct network_t:
     Py_ssize_t L
     int loss
     const Py_ssize_t *d     # d[0] .. d[L]
-    const int *s            # s[1] .. s[L-1], activation kinds
+    const int *s            # s[1] .. s[L-1], activation kinds; s[0] and s[L] are IDENTITY
     const Py_ssize_t *W     # where W_l starts in a block of parameters, W[1] .. W[L]
     const Py_ssize_t *b
 
@@ -20,14 +20,16 @@ cdef struct sample_t:       # what one sample needs; every run padded to whole v
     real *y
 
 cdef struct batch_t:        # what a batch of at most `capacity` samples needs, all in panels
-    Py_ssize_t capacity
-    real **O                # O[l]: d_l x n
+    Py_ssize_t capacity, group
+    real **O                # O[l]: d_l x n; of O[0] only X_t, the samples at hand
+    real *X_t
     real **Z                # Z[l], or O[l] where s_l' follows from the output
     real **Delta            # Delta[l]: d_l x n
     real **rows             # rows[l] = O[l]^T: n x d_l
     real *Y
     real *scale             # n
     real *loss              # a sum for each panel
+    double *squares         # |W_l|^2
     Py_ssize_t n_threads
     real *room              # of matmul, for each thread
 
@@ -37,9 +39,16 @@ cdef inline bint keeps_z(int kind) noexcept nogil:
     return kind >= ELU
 
 
+cdef enum held_how:
+    PLAIN, DEFERRED, TWICE
+
 cdef struct held_t:         # what a run of samples holds of a layer beside theta, if anything
+    held_how how
     deferred_t deferred
-    small_t small
+    small_t twice
+
+cdef inline held_how how_held(const held_t *held, Py_ssize_t l) noexcept nogil:
+    return held[l].how if held != NULL else PLAIN
 
 
 # ---- one sample -------------------------------------------------------------------------------
@@ -50,11 +59,11 @@ cdef void forward_hidden(const network_t *net, const real *theta, const sample_t
     cdef const real *W
     cdef const real *b
     for l in range(1, net.L + 1):
-        if held != NULL and held[l].small.columns != NULL:
-            small_forward(&held[l].small, net.s[l], at.o[l - 1], at.z[l], <real *>at.o[l])
+        if how_held(held, l) == TWICE:
+            small_forward(&held[l].twice, net.s[l], at.o[l - 1], at.z[l], <real *>at.o[l])
             continue
         d_out, d_in, W, b = net.d[l], net.d[l - 1], theta + net.W[l], theta + net.b[l]
-        if held != NULL and held[l].deferred.D != NULL:
+        if how_held(held, l) == DEFERRED:
             deferred_product(&held[l].deferred, d_out, d_in, W, b, at.o[l - 1], at.z[l])
         else:
             matvec(d_out, d_in, W, b, at.o[l - 1], at.z[l])
@@ -83,12 +92,12 @@ cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, re
     """The deltas below delta_L, from the weights before the update, and plain SGD."""
     cdef Py_ssize_t l
     for l in range(net.L, 0, -1):
-        if held != NULL and held[l].small.columns != NULL:
-            small_backward(&held[l].small, eta, shrink, at.delta[l], net.s[l - 1], at.z[l - 1], at.o[l - 1],
+        if how_held(held, l) == TWICE:
+            small_backward(&held[l].twice, eta, shrink, at.delta[l], net.s[l - 1], at.z[l - 1], at.o[l - 1],
                            at.delta[l - 1])
             continue
         backward_layer(l > 1, net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.o[l - 1], at.delta[l - 1],
-                       eta, shrink, &held[l].deferred if held != NULL and held[l].deferred.D != NULL else NULL)
+                       eta, shrink, &held[l].deferred if how_held(held, l) == DEFERRED else NULL)
         add_scaled(net.d[l], -eta, at.delta[l], theta + net.b[l])
         if l > 1:
             activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
@@ -136,7 +145,8 @@ cdef void forward_hidden_batch(const network_t *net, const real *theta, const ba
         if l < net.L and net.s[l] != IDENTITY:
             layer = layer_t(net.s[l], at.Z[l], at.O[l], NULL)
             to.finish, to.what = finish_forward, &layer
-        matmul(0, net.d[l], net.d[l], first, end, net.d[l - 1], &W, at.O[l - 1], &to, at.room)
+        matmul(0, net.d[l], net.d[l], first, end, net.d[l - 1], &W,
+               at.O[l - 1] + first * net.d[l - 1] if l > 1 else at.X_t, &to, at.room)
 
 cdef void forward_loss_batch(const network_t *net, const real *theta, const batch_t *at,
                              Py_ssize_t first, Py_ssize_t end) noexcept nogil:
@@ -161,7 +171,7 @@ cdef void backward_deltas(const network_t *net, const real *theta, const batch_t
         if net.s[l - 1] != IDENTITY:
             layer = layer_t(net.s[l - 1], at.Z[l - 1], at.O[l - 1], at.Delta[l - 1])
             to.finish, to.what = finish_backward, &layer
-        matmul(0, net.d[l - 1], net.d[l - 1], first, end, net.d[l], &W, at.Delta[l], &to, at.room)
+        matmul(0, net.d[l - 1], net.d[l - 1], first, end, net.d[l], &W, at.Delta[l] + first * net.d[l], &to, at.room)
 
 cdef void weight_gradient(const network_t *net, const batch_t *at, Py_ssize_t n, Py_ssize_t l,
                           Py_ssize_t row, Py_ssize_t end_row, const result_t *to) noexcept nogil:

@@ -2,12 +2,12 @@
 # twice (small.pyx).
 
 cdef enum:
-    BLOCK_SAMPLES = 32          # with updates deferred
-    LONG_BLOCK = 1024           # without
+    SMALL_LAYER = 32            # most inputs and outputs of a layer held twice
+    LEAST_INPUTS = 24           # of a first layer that defers
+    LEAST_DEFERRED = 1 << 14    # weights of a layer above that defers
+    BLOCK_SAMPLES = 32          # where layers defer
+    LONG_BLOCK = 1024           # where none does
     LEAST_BLOCK = 8             # fewer samples are not worth it
-    SMALL_LAYER = 32            # inputs and outputs of a layer held twice
-    LEAST_INPUTS = 24           # nor is a first layer with fewer inputs
-    LEAST_DEFERRED = 1 << 14    # nor are fewer weights in the layers above
 
 cdef struct block_t:
     Py_ssize_t capacity         # samples, 0 if nothing is held
@@ -47,20 +47,23 @@ cdef size_t lay_out_block(const network_t *net, block_t *at, Py_ssize_t k, void 
     cdef deferred_t shared
     memset(&shared, 0, sizeof(shared))
     at.capacity = k
+    at.power = NULL
     at.held = <held_t *>take(&arena, (net.L + 1) * sizeof(held_t))
     if k <= BLOCK_SAMPLES:
         at.X_t = take_reals(&arena, net.d[0], k)
         at.Z_t = take_reals(&arena, net.d[1], k)
         at.panels = take_reals(&arena, k, widest(net))
         at.power = take_reals(&arena, 1, k + 1)
-        at.room = take_reals(&arena, 1, BLOCK)
+        at.room = take_reals(&arena, 1, ROOM)
         shared.c = take_reals(&arena, 1, k + ROW_BLOCK)
         shared.sum = take_reals(&arena, 1, widest(net))
     for l in range(1, net.L + 1):
         memset(&held, 0, sizeof(held))
         if is_small(net, l):
-            lay_out_small(net, l, &arena, &held.small)
+            held.how = TWICE
+            lay_out_small(net, l, &arena, &held.twice)
         elif k <= BLOCK_SAMPLES and defers(net, l):
+            held.how = DEFERRED
             held.deferred = shared
             lay_out_deferred(net, l, k, &arena, &held.deferred)
         if base != NULL:
@@ -85,20 +88,21 @@ cdef void lay_out_deferred(const network_t *net, Py_ssize_t l, Py_ssize_t k, are
 
 
 cdef void begin_block(const network_t *net, const real *theta, const real *X, const intptr_t *index, Py_ssize_t m,
-                      double shrink, block_t *at) noexcept nogil:
-    """For m samples, `shrink` = eta alpha."""
+                      double eta, double alpha, block_t *at) noexcept nogil:
+    """For m samples."""
     cdef Py_ssize_t l
     cdef held_t *held
+    if at.power != NULL:
+        powers_of_keep(m, 1 - eta * alpha, at.power)
     for l in range(1, net.L + 1):
         held = &at.held[l]
-        if held.small.columns != NULL:
-            hold_small(&held.small, theta + net.W[l], theta + net.b[l])
-        elif held.deferred.D != NULL:
-            powers_of_keep(m, 1 - shrink, at.power)
+        if held.how == TWICE:
+            hold_small(&held.twice, theta + net.W[l], theta + net.b[l])
+        elif held.how == DEFERRED:
             held.deferred.k = m
-            held.deferred.keep = 1 - shrink
-            held.deferred.power = at.power if shrink != 0 else NULL
-            if shrink != 0:
+            held.deferred.keep = 1 - eta * alpha
+            held.deferred.power = at.power if eta * alpha != 0 else NULL
+            if alpha != 0:
                 held.deferred.squares = sum_of_squares(net.d[l] * net.d[l - 1], theta + net.W[l])
             if l == 1:
                 first_products(net, theta + net.W[1], X, index, m, at)
@@ -134,8 +138,8 @@ cdef void end_block(const network_t *net, real *theta, double shrink, block_t *a
     cdef held_t *held
     for l in range(1, net.L + 1):
         held = &at.held[l]
-        if held.small.columns != NULL:
-            release_small(&held.small, theta + net.W[l], theta + net.b[l])
-        elif held.deferred.D != NULL:
+        if held.how == TWICE:
+            release_small(&held.twice, theta + net.W[l], theta + net.b[l])
+        elif held.how == DEFERRED:
             apply_deferred(&held.deferred, net.d[l], net.d[l - 1], 1 - pow(1 - shrink, <double>held.deferred.t),
                            at.panels, at.room, theta + net.W[l])

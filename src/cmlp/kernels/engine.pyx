@@ -1,4 +1,4 @@
-# The one class that Python sees: it checks shapes, releases the GIL and calls the kernels.
+# The class that Python sees: it checks shapes, releases the GIL and calls the kernels.
 cimport numpy as cnp
 from threading import Thread
 
@@ -26,13 +26,9 @@ include "blocks.pyx"
 include "training.pyx"
 include "crew.pyx"
 include "arrays.pyx"
+include "predictor.pyx"
 
 cnp.import_array()
-
-cdef enum:
-    STACK_BYTES = 8192          # a sample's workspace up to this size lives on the stack
-    FEW_ROWS = 3                # are predicted one by one
-    GIL_PARAMETERS = 4096       # one sample through a smaller network takes less than letting go of the GIL
 
 
 def codes():
@@ -40,196 +36,34 @@ def codes():
     return {"activation": ACTIVATION_CODES, "loss": LOSS_CODES, "solver": SOLVER_CODES}
 
 
-cdef class Engine:
-    """A network over a block of parameters, in the precision and instruction set of this module.
-
-    Parameters
-    ----------
-    layer_sizes : sequence of int, (d_0, ..., d_L)
-    activations : sequence of int, L - 1 codes
-    loss : int, a code
-    parameters : ndarray of shape (size,)
-        W_1, b_1, ..., W_L, b_L; used in place.
-
-    Every method takes C-contiguous arrays of the right precision and raises TypeError or ValueError for
-    others; whether labels are in range and numbers finite is the caller's to check.
-    """
-    cdef network_t net
+cdef class Engine(Predictor):
+    """A network that can be trained, by one caller at a time."""
     cdef trainer_t trainer
     cdef team_t alone
-    cdef Py_ssize_t *numbers
     cdef void *sample_memory
     cdef void *batch_memory
     cdef void *block_memory
-    cdef readonly cnp.ndarray parameters
     cdef object state, gradient
     cdef readonly object settings
-    cdef real *theta
-    cdef Py_ssize_t size, C
-    cdef size_t sample_bytes
     cdef PyThread_type_lock lock
 
-    def __cinit__(self, layer_sizes, activations, int loss, cnp.ndarray parameters not None):
-        cdef Py_ssize_t l, at = 0, L = len(layer_sizes) - 1
+    def __cinit__(self, *_):
         self.lock = PyThread_allocate_lock()
-        self.numbers = <Py_ssize_t *>calloc(4 * (L + 1), sizeof(Py_ssize_t))
-        if self.numbers == NULL or self.lock == NULL:
+        if self.lock == NULL:
             raise MemoryError
-        cdef Py_ssize_t *d = self.numbers
-        cdef Py_ssize_t *W = d + L + 1
-        cdef Py_ssize_t *b = W + L + 1
-        cdef int *s = <int *>(b + L + 1)
-        d[0] = layer_sizes[0]
-        for l in range(1, L + 1):
-            d[l] = layer_sizes[l]
-            s[l] = activations[l - 1] if l < L else IDENTITY
-            W[l] = at
-            b[l] = at + d[l] * d[l - 1]
-            at = b[l] + d[l]
-        self.net = network_t(L, loss, d, s, W, b)
-        self.size, self.C = at, d[L]
-        self.theta = reals(parameters, at, 0)
-        if not cnp.PyArray_ISWRITEABLE(parameters):
-            raise ValueError("parameters must be writeable")
-        self.parameters = parameters
         self.alone.n_threads = 1
         self.trainer.team = &self.alone
         self.trainer.net = &self.net
-        self.trainer.size = at
+        self.trainer.size = self.size
         self.trainer.theta = self.theta
         self.trainer.solver.kind = -1
-        self.sample_bytes = lay_out_sample(&self.net, &self.trainer.sample, NULL)
 
     def __dealloc__(self):
-        free(self.numbers)
         free(self.sample_memory)
         free(self.batch_memory)
         free(self.block_memory)
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
-
-    # ---- inference: no state of the engine is written, so any number of threads may call ----------
-
-    def predict_one(self, x):
-        """o_L of one sample of shape (d_0,), as an array (C,); None if x is not such an array as it stands."""
-        cdef cnp.npy_intp C = self.C
-        cdef object out
-        if not is_as_it_stands(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
-            return None
-        cdef const real *data = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
-        if not all_finite(self.net.d[0], data):
-            return None
-        out = cnp.PyArray_SimpleNew(1, &C, REAL_TYPE)
-        cdef real *result = <real *>cnp.PyArray_DATA(out)
-        if self.size < GIL_PARAMETERS:
-            self.run_one(data, result)
-        else:
-            with nogil:
-                self.run_one(data, result)
-        return out
-
-    cdef int run_one(self, const real *x, real *out) except -1 nogil:
-        cdef char stack[STACK_BYTES + CACHE_LINE]
-        cdef void *memory = NULL
-        cdef void *base = <void *>((<uintptr_t>stack + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
-        cdef sample_t at
-        if self.sample_bytes > STACK_BYTES:
-            base = checked(allocate(self.sample_bytes, &memory))
-        lay_out_sample(&self.net, &at, base)
-        at.o[0] = x
-        forward_hidden(&self.net, self.theta, &at, NULL)
-        output_one(self.net.loss, self.C, at.z[self.net.L], <real *>at.o[self.net.L])
-        memcpy(out, at.o[self.net.L], self.C * sizeof(real))
-        free(memory)
-        return 0
-
-    def predict(self, X):
-        """o_L of every row of X, as an array (n, C); None if X is not a finite array (n, d_0) as it stands."""
-        if not is_as_it_stands(X, 2) or cnp.PyArray_DIM(X, 1) != self.net.d[0] or cnp.PyArray_DIM(X, 0) == 0:
-            return None
-        cdef cnp.npy_intp *shape = [cnp.PyArray_DIM(X, 0), self.C]
-        cdef const real *x = <const real *>cnp.PyArray_DATA(<cnp.ndarray>X)
-        cdef object out = cnp.PyArray_SimpleNew(2, shape, REAL_TYPE)
-        cdef real *result = <real *>cnp.PyArray_DATA(out)
-        cdef bint finite
-        if shape[0] <= FEW_ROWS:
-            finite = self.predict_few(x, shape[0], result)
-        else:
-            finite = self.predict_many(x, shape[0], result)
-        return out if finite else None
-
-    cdef bint predict_few(self, const real *x, Py_ssize_t n, real *out) except -1:
-        cdef Py_ssize_t i
-        if not all_finite(n * self.net.d[0], x):
-            return False
-        for i in range(n):
-            if self.size < GIL_PARAMETERS:
-                self.run_one(x + i * self.net.d[0], out + i * self.C)
-            else:
-                with nogil:
-                    self.run_one(x + i * self.net.d[0], out + i * self.C)
-        return True
-
-    cdef bint predict_many(self, const real *x, Py_ssize_t n, real *out) except -1:
-        cdef batch_t at
-        cdef void *memory = NULL
-        cdef Py_ssize_t capacity = chunk_of(&self.net, n)
-        cdef size_t bytes = lay_out_batch(&self.net, &at, capacity, 1, False, NULL)
-        cdef bint finite
-        lay_out_batch(&self.net, &at, capacity, 1, False, checked(allocate(bytes, &memory)))
-        try:
-            with nogil:
-                finite = predict(&self.net, self.theta, x, n, &at, out)
-        finally:
-            free(memory)
-        return finite
-
-    def loss(self, X, y, weights, double alpha):
-        """Mean loss over the rows of X, the penalty of a batch of them included."""
-        return self.evaluate(X, y, weights, alpha, None)
-
-    def loss_and_gradient(self, X, y, weights, double alpha, gradient_out):
-        """The same, with its gradient by every parameter in `gradient_out`, an array as long as `parameters`."""
-        reals(gradient_out, self.size, 0)
-        return self.evaluate(X, y, weights, alpha, gradient_out)
-
-    cdef double evaluate(self, X, y, weights, double alpha, gradient) except? -1:
-        cdef samples_t samples = self.samples(X, y, weights)
-        cdef Py_ssize_t l, n = rows_of(X), capacity = chunk_of(&self.net, n)
-        cdef trainer_t trainer = self.trainer
-        cdef void *memory = NULL
-        cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, 1, True, NULL)
-        cdef double loss, work = 0
-        lay_out_batch(&self.net, &trainer.batch, capacity, 1, True, checked(allocate(bytes, &memory)))
-        if gradient is not None:
-            trainer.gradient = <real *>cnp.PyArray_DATA(gradient)
-        try:
-            with nogil:
-                loss = batch_pass(&trainer, &samples, NULL, n, alpha, LOSS if gradient is None else GRADIENT, &work)
-                if gradient is not None and alpha != 0:
-                    for l in range(1, self.net.L + 1):
-                        add_scaled(self.net.d[l] * self.net.d[l - 1], <real>(alpha / n), self.theta + self.net.W[l],
-                                   trainer.gradient + self.net.W[l])
-        finally:
-            free(memory)
-        return loss
-
-    cdef samples_t samples(self, X, y, weights) except *:
-        """y: an intp array (n,) of class indices, or the rows (n, C)."""
-        cdef samples_t samples
-        cdef Py_ssize_t n = rows_of(X)
-        samples.X = reals(X, n, self.net.d[0])
-        samples.weights = reals(weights, n, 0) if weights is not None else NULL
-        samples.labels, samples.Y = NULL, NULL
-        if cnp.PyArray_Check(y) and cnp.PyArray_TYPE(y) == cnp.NPY_INTP:
-            if cnp.PyArray_NDIM(y) != 1 or cnp.PyArray_DIM(y, 0) != n or not cnp.PyArray_ISCARRAY_RO(y):
-                raise ValueError(f"expected {n} class indices, got shape {y.shape}")
-            samples.labels = <const intptr_t *>cnp.PyArray_DATA(<cnp.ndarray>y)
-        else:
-            samples.Y = reals(y, n, self.C)
-        return samples
-
-    # ---- training: one caller at a time -----------------------------------------------------------
 
     cdef int begin_training(self) except -1:
         if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
@@ -266,12 +100,14 @@ cdef class Engine:
 
     cdef int need_block(self, Py_ssize_t n) except -1:
         cdef Py_ssize_t k = block_capacity(&self.net, n)
+        cdef block_t sized
+        cdef void *base
         if k > self.trainer.block.capacity and not needs_state(&self.trainer.solver):
             free(self.block_memory)
             self.block_memory = NULL
             self.trainer.block.capacity = 0
-            lay_out_block(&self.net, &self.trainer.block, k, checked(
-                allocate(lay_out_block(&self.net, &self.trainer.block, k, NULL), &self.block_memory)))
+            base = checked(allocate(lay_out_block(&self.net, &sized, k, NULL), &self.block_memory))
+            lay_out_block(&self.net, &self.trainer.block, k, base)
         return 0
 
     cdef int need_batch(self, Py_ssize_t n, Py_ssize_t n_threads) except -1:
@@ -418,41 +254,9 @@ cdef class Engine:
         else:
             self.need_batch(min(n, batch_size), n_threads)
         self.need_solver(gradient=batch_size > 1)
+        n_threads = min(n_threads, (min(n, batch_size) + PANEL - 1) // PANEL)
         if batch_size > 1 and n_threads > 1:
             return train_with_crew(&self.trainer, &samples, order, n, batch_size, n_threads)
         with nogil:
             loss = train_epoch(&self.trainer, &samples, order, n, batch_size)
         return loss
-
-    # ---- the hand calculation ---------------------------------------------------------------------
-
-    def trace(self, x, y):
-        """One sample forward and backward: loss, [o_0, ..., o_L], [z_1, ...], [delta_1, ...], flat gradient.
-
-        x of shape (d_0,), y of shape (C,) as a target row.
-        """
-        cdef cnp.npy_intp size = self.size
-        cdef sample_t at
-        cdef void *memory = NULL
-        cdef Py_ssize_t l, L = self.net.L
-        cdef double loss
-        cdef const real *row = reals(y, self.C, 0)
-        cdef const real *data = reals(x, self.net.d[0], 0)
-        gradient = cnp.PyArray_SimpleNew(1, &size, REAL_TYPE)
-        lay_out_sample(&self.net, &at, checked(allocate(self.sample_bytes, &memory)))
-        try:
-            at.o[0] = data
-            memcpy(at.y, row, self.C * sizeof(real))
-            loss = forward_loss(&self.net, self.theta, &at, 1, NULL)
-            backward_gradient(&self.net, self.theta, &at, <real *>cnp.PyArray_DATA(gradient))
-            return (loss, [copied(at.o[l], self.net.d[l]) for l in range(L + 1)],
-                    [copied(at.z[l], self.net.d[l]) for l in range(1, L + 1)],
-                    [copied(at.delta[l], self.net.d[l]) for l in range(1, L + 1)], gradient)
-        finally:
-            free(memory)
-
-
-cdef void *checked(void *memory) except NULL with gil:
-    if memory == NULL:
-        raise MemoryError("no memory for the network's workspace")
-    return memory

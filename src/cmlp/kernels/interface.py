@@ -16,6 +16,7 @@ class Engine(Protocol):
 
     parameters: Array
     solver_state: tuple[int, Array | None]
+    settings: Any
 
     def predict_one(self, x: Any) -> Array | None: ...
     def predict(self, X: Any) -> Array | None: ...
@@ -23,8 +24,6 @@ class Engine(Protocol):
     def loss_and_gradient(
         self, X: Array, y: Array, weights: Array | None, alpha: float, gradient_out: Array
     ) -> float: ...
-
-    settings: Any
 
     def __enter__(self) -> Engine: ...
     def __exit__(self, *exception: object) -> None: ...

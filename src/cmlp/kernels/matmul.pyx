@@ -13,21 +13,21 @@ from libc.stdint cimport intptr_t
 cdef enum:
     PANEL = TILE_VECS * VL
     DEPTH = 1024                            # at most so many columns of A at a time,
-    BLOCK = (1 << 18) // (4 + 4 * CMLP_DOUBLE)   # and so many numbers: they stay in the second-level cache
+    ROOM = (1 << 18) // (4 + 4 * CMLP_DOUBLE)    # and so many numbers: they stay in the second-level cache
     ROWS_AT_ONCE = 4 * TILE_ROWS            # of a C in rows: they lie far apart
     LONG_COLUMN_STEP = 512                  # from here on A^T is packed: its numbers lie too far apart
 
 ctypedef void (*finish_t)(const void *what, Py_ssize_t at, Py_ssize_t n) noexcept nogil
 
-cdef struct left_t:         # tiles of A begin at data + i step, where A[r, k] is r row + k column further on;
-    const real *data        # or, with row 0, A is in panels of so many `rows`
-    Py_ssize_t step, row, column, rows
+cdef struct left_t:         # the tile of A from row i on begins at data + (i - first) step, where its number r, k is
+    const real *data        # at r row + k column; or, with row 0, A is in panels of `height` rows
+    Py_ssize_t first, step, row, column, height
 
 cdef struct result_t:       # where a product goes, and what happens to it on the way
     real *C
     Py_ssize_t ldc          # rows this far apart, or 0: in panels
-    const real *bias        # C <- A B + bias 1^T,
-    bint accumulate         # or C <- C + (factor A B - lost C)
+    const real *bias        # C <- A B + bias 1^T (NULL: 0), or, the bias left out,
+    bint accumulate         # C <- C + (factor A B - lost C)
     real factor
     real lost
     finish_t finish         # called with `what` for each run of C in panels that is complete, or NULL
@@ -35,14 +35,14 @@ cdef struct result_t:       # where a product goes, and what happens to it on th
 
 
 cdef inline left_t by_rows(const real *A, Py_ssize_t lda) noexcept nogil:
-    return left_t(A, lda, lda, 1, 0)
+    return left_t(A, 0, lda, lda, 1, 0)
 
 cdef inline left_t by_columns(const real *A, Py_ssize_t lda) noexcept nogil:
     """A^T for the A whose rows are lda numbers apart."""
-    return left_t(A, 1, 1, lda, 0)
+    return left_t(A, 0, 1, 1, lda, 0)
 
-cdef inline left_t by_panels(const real *A, Py_ssize_t rows) noexcept nogil:
-    return left_t(A, 0, 0, 1, rows)
+cdef inline left_t by_panels(const real *A, Py_ssize_t height) noexcept nogil:
+    return left_t(A, 0, 0, 0, 1, height)
 
 cdef inline result_t into(real *C, Py_ssize_t ldc) noexcept nogil:
     return result_t(C, ldc, NULL, False, 1, 0, NULL, NULL)
@@ -55,19 +55,32 @@ cdef inline Py_ssize_t width_at(Py_ssize_t j, Py_ssize_t n) noexcept nogil:
     return min(padded(n - j), <Py_ssize_t>PANEL)
 
 
-cdef inline void add_products(int vecs, int rows, Py_ssize_t K, const real *A, Py_ssize_t a_row, Py_ssize_t a_col,
-                              const real *B, vec total[TILE_ROWS][TILE_VECS]) noexcept nogil:
-    """total += A B, with `rows` rows of A and a panel of B that is `vecs` vectors wide."""
+cdef inline void add_product(int vecs, int rows, const real *A, Py_ssize_t a_row, const real *B,
+                             vec total[TILE_ROWS][TILE_VECS]) noexcept nogil:
+    """total += a b^T for one column of A and one row of a panel of B that is `vecs` vectors wide."""
     cdef vec b[TILE_VECS]
     cdef vec a
-    cdef Py_ssize_t k, r, v
-    for k in range(K):
+    cdef Py_ssize_t r, v
+    for v in range(vecs):
+        b[v] = vec_load(B + v * VL)
+    for r in range(rows):
+        a = vec_set(A[r * a_row])
         for v in range(vecs):
-            b[v] = vec_load(B + (k * vecs + v) * VL)
-        for r in range(rows):
-            a = vec_set(A[r * a_row + k * a_col])
-            for v in range(vecs):
-                total[r][v] = total[r][v] + a * b[v]
+            total[r][v] = total[r][v] + a * b[v]
+
+cdef inline void add_products(int vecs, int rows, Py_ssize_t K, const real *A, Py_ssize_t a_row, Py_ssize_t a_col,
+                              const real *B, vec total[TILE_ROWS][TILE_VECS]) noexcept nogil:
+    """total += A B.  Four columns at a time: of a short loop the processor foresees the end."""
+    cdef Py_ssize_t k = 0
+    while k + 4 <= K:
+        add_product(vecs, rows, A + k * a_col, a_row, B + k * vecs * VL, total)
+        add_product(vecs, rows, A + (k + 1) * a_col, a_row, B + (k + 1) * vecs * VL, total)
+        add_product(vecs, rows, A + (k + 2) * a_col, a_row, B + (k + 2) * vecs * VL, total)
+        add_product(vecs, rows, A + (k + 3) * a_col, a_row, B + (k + 3) * vecs * VL, total)
+        k += 4
+    while k < K:
+        add_product(vecs, rows, A + k * a_col, a_row, B + k * vecs * VL, total)
+        k += 1
 
 cdef inline vec finished(vec total, const result_t *to, vec bias, const real *C, Py_ssize_t left) noexcept nogil:
     cdef vec c
@@ -99,13 +112,13 @@ cdef inline void tile_of(int vecs, int rows, Py_ssize_t i, Py_ssize_t K, const l
         for v in range(vecs):
             total[r][v] = vec_set(0)
     if A.row == 1:
-        add_products(vecs, rows, K, A.data + i * A.step, 1, A.column, B, total)
+        add_products(vecs, rows, K, A.data + (i - A.first) * A.step, 1, A.column, B, total)
     elif A.row != 0:
-        add_products(vecs, rows, K, A.data + i * A.step, A.row, 1, B, total)
+        add_products(vecs, rows, K, A.data + (i - A.first) * A.step, A.row, 1, B, total)
     else:
         for k from 0 <= k < K by PANEL:
             width = width_at(k, K)
-            add_products(vecs, rows, min(K - k, <Py_ssize_t>PANEL), A.data + k * A.rows + i * width, width, 1,
+            add_products(vecs, rows, min(K - k, <Py_ssize_t>PANEL), A.data + k * A.height + i * width, width, 1,
                          B + k * vecs * VL, total)
     store_tile(vecs, rows, total, to, bias, C, ldc, lanes)
 
@@ -161,7 +174,7 @@ cdef left_t packed(Py_ssize_t first, Py_ssize_t end, Py_ssize_t K, const left_t 
         for i from 0 <= i < end - first by TILE_ROWS:
             for r in range(TILE_ROWS):
                 room[i * K + k * TILE_ROWS + r] = source[i + r]
-    return left_t(room - first * K, K, 1, TILE_ROWS, 0)
+    return left_t(room, first, K, 1, TILE_ROWS, 0)
 
 
 cdef void product_of_block(Py_ssize_t first, Py_ssize_t end, Py_ssize_t M, Py_ssize_t from_column, Py_ssize_t N,
@@ -173,10 +186,11 @@ cdef void product_of_block(Py_ssize_t first, Py_ssize_t end, Py_ssize_t M, Py_ss
     for j from from_column <= j < N by PANEL:
         width = width_at(j, N)
         if to.ldc:
-            product_with_panel(first, end, depth, A, B + j * K + k * width, width, min(width, N - j),
+            product_with_panel(first, end, depth, A, B + (j - from_column) * K + k * width, width,
+                               min(width, N - j),
                                to, bias, False, to.C + j, to.ldc)
         else:
-            product_with_panel(first, end, depth, A, B + j * K + k * width, width, width,
+            product_with_panel(first, end, depth, A, B + (j - from_column) * K + k * width, width, width,
                                to, bias, to.finish != NULL and k + depth == K, to.C + j * M, width)
 
 
@@ -184,10 +198,12 @@ cdef void matmul(Py_ssize_t first, Py_ssize_t end, Py_ssize_t M, Py_ssize_t from
                  const left_t *A, const real *B, const result_t *to, real *room) noexcept nogil:
     """Rows `first` to `end` and the columns from `from_column`, a panel's first, of C = A B: M x N, K deep.
 
-    `room` is for BLOCK numbers.
+    B points to that panel, C to the whole.
+
+    `room` is for ROOM numbers, if A is by columns.
     """
     cdef Py_ssize_t i, k, m, n, depth = even_part(max(K, 1), DEPTH) if A.row != 0 else max(K, 1)
-    cdef Py_ssize_t rows = ROWS_AT_ONCE if to.ldc else max(1, BLOCK // (depth * TILE_ROWS)) * TILE_ROWS
+    cdef Py_ssize_t rows = ROWS_AT_ONCE if to.ldc else max(1, ROOM // (depth * TILE_ROWS)) * TILE_ROWS
     cdef bint packs = A.row == 1 and A.column >= LONG_COLUMN_STEP
     cdef left_t part = A[0], tiles
     cdef result_t result = to[0]
@@ -260,7 +276,10 @@ cdef void columns_of(Py_ssize_t n, Py_ssize_t d, const real *A, const intptr_t *
 
 cdef void transpose_panels(Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, Py_ssize_t d, bint to_rows,
                            real *rows, real *columns) noexcept nogil:
-    """Samples `first` to `end` from rows (n x d) to columns (d x n), in panels, or back; `first` begins a panel."""
+    """Samples `first` to `end` from rows (n x d) to columns (d x n), in panels, or back.
+
+    `first` begins a panel, and `columns` points to it.
+    """
     cdef Py_ssize_t i, j, width, height
     cdef real *row
     cdef real *column
@@ -268,7 +287,7 @@ cdef void transpose_panels(Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, Py_ss
         height = width_at(j, end)
         for i from 0 <= i < d by PANEL:
             width = width_at(i, d)
-            row, column = rows + i * n + j * width, columns + j * d + i * height
+            row, column = rows + i * n + j * width, columns + (j - first) * d + i * height
             if to_rows:
                 transpose(min(d - i, <Py_ssize_t>PANEL), min(end - j, <Py_ssize_t>PANEL), column, height, NULL,
                           row, width)

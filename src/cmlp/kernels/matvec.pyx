@@ -104,13 +104,14 @@ cdef inline void pull(Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *de
                       bint update, const real *o, real eta, bint shrinks, real shrink) noexcept nogil:
     cdef Py_ssize_t i = 0
     while i + 4 * VL <= d_in:
-        pull_wide(4, d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrinks, shrink)
+        pull_wide(4, d_out, d_in, W + i, delta, y_out + i, update, o + i if update else NULL, eta, shrinks, shrink)
         i += 4 * VL
     while i + VL <= d_in:
-        pull_wide(1, d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrinks, shrink)
+        pull_wide(1, d_out, d_in, W + i, delta, y_out + i, update, o + i if update else NULL, eta, shrinks, shrink)
         i += VL
     if i < d_in:
-        pull_narrow(d_in - i, d_out, d_in, W + i, delta, y_out + i, update, o + i, eta, shrinks, shrink)
+        pull_narrow(d_in - i, d_out, d_in, W + i, delta, y_out + i, update, o + i if update else NULL, eta,
+                    shrinks, shrink)
 
 cdef void matvec_t(Py_ssize_t d_out, Py_ssize_t d_in, const real *W, const real *delta, real *y_out) noexcept nogil:
     """y = W^T delta; y has room for whole vectors, its padding becomes 0."""

@@ -158,7 +158,7 @@ def matrix_product(A, B, bias=None, C=None, double factor=1, double lost=0, str 
     cdef result_t to = added_to(at(out), 0 if to_panels else N, factor, lost)
     to.accumulate = C is not None
     to.bias = at(bias) if bias is not None else NULL
-    room = new(BLOCK)
+    room = new(ROOM)
     matmul(0, M, M, 0, N, K, &a, at(B), &to, at(room))
     return from_panels(out, M, N) if to_panels else out
 

@@ -59,7 +59,7 @@ typedef real_t unaligned_vec
 #else
 #define CMLP_VECTORS 0
 #define INLINE static __forceinline
-#define VECTOR_BYTES ((int)sizeof(real_t))
+#define VECTOR_BYTES (4 + 4 * CMLP_DOUBLE)
 #define VL 1
 typedef real_t vec;
 typedef bits_t ivec;

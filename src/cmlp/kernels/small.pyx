@@ -38,11 +38,14 @@ cdef void small_forward(const small_t *layer, int kind, const real *o, real *z_o
 cdef inline void add_outer(Py_ssize_t n, Py_ssize_t ld, const real *c, vec x, bint shrinks, real shrink,
                            real *rows) noexcept nogil:
     """rows_s <- rows_s + c_s x - shrink rows_s, one vector wide."""
-    cdef const real *end = c + n
+    cdef const real *end = c + (n & ~<Py_ssize_t>1)
     while c < end:
         vec_store(rows, updated(vec_load(rows), x, vec_set(c[0]), shrinks, shrink))
-        c += 1
-        rows += ld
+        vec_store(rows + ld, updated(vec_load(rows + ld), x, vec_set(c[1]), shrinks, shrink))
+        c += 2
+        rows += 2 * ld
+    if n & 1:
+        vec_store(rows, updated(vec_load(rows), x, vec_set(c[0]), shrinks, shrink))
 
 cdef inline void small_update(const small_t *layer, real eta, bint shrinks, real shrink, const real *delta,
                               const real *o) noexcept nogil:

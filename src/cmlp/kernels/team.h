@@ -5,6 +5,8 @@
 #include <stddef.h>
 
 #if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
 #include <windows.h>
 #define GIVE_WAY() SwitchToThread()
 #else
@@ -33,7 +35,8 @@ enum { SPINS = 2000 }; /* some microseconds; longer than that and the thread giv
 
 typedef struct {
     long n_threads;
-    long started; /* 1 once all threads are there, -1 if they are not needed after all */
+    long ready;   /* helpers that have come */
+    long started; /* 1 when all have, -1 if they are not needed after all */
     long stop;    /* set by one thread before a meeting, for all to see after it */
     long arrived;
     long round;
@@ -56,10 +59,18 @@ static void team_meet(team_t *team) {
 
 static void team_start(team_t *team, long started) { STORE(&team->started, started); }
 
-/* Whether it starts. */
+/* A helper comes; whether it starts. */
 static int team_wait_for_start(team_t *team) {
+    ADD_ONE(&team->ready);
     while (LOAD(&team->started) == 0) GIVE_WAY();
     return LOAD(&team->started) > 0;
+}
+
+/* Waits a while for the helpers; whether all have come. */
+static int team_is_ready(team_t *team) {
+    long tries;
+    for (tries = 0; tries < SPINS && LOAD(&team->ready) < team->n_threads - 1; tries++) GIVE_WAY();
+    return LOAD(&team->ready) == team->n_threads - 1;
 }
 
 #endif

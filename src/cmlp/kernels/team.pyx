@@ -2,10 +2,11 @@
 
 cdef extern from "team.h":
     ctypedef struct team_t:
-        long n_threads, started, stop, arrived, round
+        long n_threads, ready, started, stop, arrived, round
     void team_meet(team_t *team) noexcept nogil
     void team_start(team_t *team, long started) noexcept nogil
     bint team_wait_for_start(team_t *team) noexcept nogil
+    bint team_is_ready(team_t *team) noexcept nogil
 
 cdef struct share_t:
     Py_ssize_t first, end

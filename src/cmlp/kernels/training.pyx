@@ -71,21 +71,22 @@ cdef inline double alpha_in_loss(const solver_t *solver) noexcept nogil:
     """AdamW shrinks the weights on its own: its loss has no penalty."""
     return solver.alpha if solver.kind != ADAMW else 0
 
-cdef double penalty(const network_t *net, const real *theta, double alpha, Py_ssize_t n,
-                    const held_t *held) noexcept nogil:
-    """alpha / (2 n) times the sum of the squared weights."""
+cdef inline double squares_of(const network_t *net, const real *theta, Py_ssize_t l, const held_t *held) noexcept nogil:
+    """|W_l|^2."""
+    if how_held(held, l) == TWICE:
+        return sum_of_squares(net.d[l - 1] * padded(net.d[l]), held[l].twice.columns)
+    elif how_held(held, l) == DEFERRED:
+        return held[l].deferred.squares
+    return sum_of_squares(net.d[l] * net.d[l - 1], theta + net.W[l])
+
+cdef double penalty(const network_t *net, const real *theta, double alpha, const held_t *held) noexcept nogil:
+    """alpha / 2 times the sum of the squared weights."""
     cdef Py_ssize_t l
     cdef double total = 0
-    if alpha == 0:
-        return 0
-    for l in range(1, net.L + 1):
-        if held != NULL and held[l].small.columns != NULL:
-            total += sum_of_squares(net.d[l - 1] * padded(net.d[l]), held[l].small.columns)
-        elif held != NULL and held[l].deferred.D != NULL:
-            total += held[l].deferred.squares
-        else:
-            total += sum_of_squares(net.d[l] * net.d[l - 1], theta + net.W[l])
-    return alpha / (2 * <double>n) * total
+    if alpha != 0:
+        for l in range(1, net.L + 1):
+            total += squares_of(net, theta, l, held)
+    return alpha / 2 * total
 
 
 cdef inline void load_sample(const network_t *net, const samples_t *samples, intptr_t i, sample_t *at) noexcept nogil:
@@ -104,7 +105,7 @@ cdef void load_batch(const network_t *net, const samples_t *samples, const intpt
     cdef samples_t mine = from_row(net, samples, first) if index == NULL else samples[0]
     cdef const intptr_t *order = index + first if index != NULL else NULL
     gather_rows(first, end, n, net.d[0], samples.X, index, at.rows[0])
-    transpose_panels(first, end, n, net.d[0], False, at.rows[0], at.O[0])
+    transpose_panels(first, end, n, net.d[0], False, at.rows[0], at.X_t)
     if samples.labels != NULL:
         memset(at.Y + first * C, 0, C * padded(end - first) * sizeof(real))
         for i in range(first, end):
@@ -139,26 +140,23 @@ cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intpt
     A batch is worked off in chunks.  In a team each thread takes a share of the samples as far as the deltas, then a
     share of the rows of each gradient: what it computes is the same for any number of threads.
     """
-    cdef const network_t *net = trainer.net
-    cdef batch_t *at = &trainer.batch
     cdef samples_t rest
     cdef const intptr_t *order
     cdef Py_ssize_t start, m, j
-    cdef share_t mine
-    cdef double loss = penalty(net, trainer.theta, alpha, n, NULL)
-    for start from 0 <= start < n by at.capacity:
-        m = min(n - start, at.capacity)
-        mine = share_of(trainer, m, PANEL)
-        rest = samples[0] if index != NULL else from_row(net, samples, start)
+    cdef double loss = 0
+    for start from 0 <= start < n by trainer.batch.capacity:
+        m = min(n - start, trainer.batch.capacity)
+        rest = samples[0] if index != NULL else from_row(trainer.net, samples, start)
         order = index + start if index != NULL else NULL
-        if mine.first < mine.end:
-            load_batch(net, &rest, order, m, mine.first, mine.end, n, at)
-            forward_loss_batch(net, trainer.theta, at, mine.first, mine.end)
-            if goal != LOSS:
-                deltas_and_rows(trainer, m, mine)
+        if start == 0 and alpha != 0:
+            sum_squares(trainer)
+        share_of_chunk(trainer, &rest, order, m, n, goal)
         team_meet(trainer.team)
+        if start == 0 and alpha != 0:
+            for j in range(1, trainer.net.L + 1):
+                loss += alpha / (2 * <double>n) * trainer.batch.squares[j]
         for j from 0 <= j < m by PANEL:
-            loss += at.loss[j // PANEL]
+            loss += trainer.batch.loss[j // PANEL]
         if goal == UPDATE and not is_finite(loss):
             return loss
         if goal != LOSS:
@@ -169,13 +167,37 @@ cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intpt
     return loss
 
 
-cdef void deltas_and_rows(trainer_t *trainer, Py_ssize_t n, share_t mine) noexcept nogil:
+cdef void sum_squares(trainer_t *trainer) noexcept nogil:
+    """|W_l|^2 of this thread's layers."""
+    cdef Py_ssize_t l
+    for l in range(1, trainer.net.L + 1):
+        if l % trainer.team.n_threads == trainer.rank:
+            trainer.batch.squares[l] = squares_of(trainer.net, trainer.theta, l, NULL)
+
+
+cdef void share_of_chunk(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t m,
+                         Py_ssize_t n, goal_t goal) noexcept nogil:
+    """This thread's samples of a chunk of m, of a batch of n: the loss and, but for LOSS, the deltas."""
+    cdef const network_t *net = trainer.net
+    cdef batch_t *at = &trainer.batch
+    cdef share_t mine = share_of(trainer, m, PANEL)
+    cdef Py_ssize_t j, end
+    at.X_t = at.O[0] + (trainer.rank * at.group if at.group < at.capacity else mine.first) * net.d[0]
+    for j from mine.first <= j < mine.end by at.group:
+        end = min(mine.end, j + at.group)
+        load_batch(net, samples, index, m, j, end, n, at)
+        forward_loss_batch(net, trainer.theta, at, j, end)
+        if goal != LOSS:
+            deltas_and_rows(trainer, m, j, end)
+
+
+cdef void deltas_and_rows(trainer_t *trainer, Py_ssize_t n, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     cdef const network_t *net = trainer.net
     cdef batch_t *at = &trainer.batch
     cdef Py_ssize_t l
-    backward_deltas(net, trainer.theta, at, mine.first, mine.end)
+    backward_deltas(net, trainer.theta, at, first, end)
     for l in range(1, net.L):
-        transpose_panels(mine.first, mine.end, n, net.d[l], True, at.rows[l], at.O[l])
+        transpose_panels(first, end, n, net.d[l], True, at.rows[l], at.O[l] + first * net.d[l])
 
 
 cdef void gradients(trainer_t *trainer, Py_ssize_t m, bint accumulate, Py_ssize_t n) noexcept nogil:
@@ -244,7 +266,7 @@ cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intpt
     cdef double loss
     load_sample(net, samples, i, at)
     loss = forward_loss(net, trainer.theta, at, weight_of(samples, i), held)
-    loss += penalty(net, trainer.theta, alpha_in_loss(solver), 1, held)
+    loss += penalty(net, trainer.theta, alpha_in_loss(solver), held)
     if not is_finite(loss):
         return loss
     if trainer.m == NULL:
@@ -273,20 +295,21 @@ cdef double train_on_samples(trainer_t *trainer, const samples_t *samples, const
 cdef double train_on_block(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t m,
                            double *total, double *work) except? -1 nogil:
     cdef block_t *block = &trainer.block
-    cdef bint deferring = block.capacity > 0 and trainer.m == NULL and m >= LEAST_BLOCK
+    cdef bint holds = block.capacity > 0 and trainer.m == NULL and m >= LEAST_BLOCK
     cdef double loss = 0, shrink = trainer.solver.learning_rate * trainer.solver.alpha
     cdef Py_ssize_t j
-    if deferring:
-        begin_block(trainer.net, trainer.theta, samples.X, index, m, shrink, block)
+    if holds:
+        begin_block(trainer.net, trainer.theta, samples.X, index, m, trainer.solver.learning_rate, trainer.solver.alpha,
+                    block)
     try:
         for j in range(m):
-            loss = update_on_sample(trainer, samples, row_of(index, j), block.held if deferring else NULL)
+            loss = update_on_sample(trainer, samples, row_of(index, j), block.held if holds else NULL)
             if not is_finite(loss):
                 break
             total[0] += loss
             poll(work, <double>trainer.size)
     finally:
-        if deferring:
+        if holds:
             end_block(trainer.net, trainer.theta, shrink, block)
     return loss
 
@@ -323,8 +346,8 @@ cdef bint predict(const network_t *net, const real *theta, const real *X, Py_ssi
     cdef double work = 0
     for start from 0 <= start < n by at.capacity:
         m = min(n - start, at.capacity)
-        columns_of(m, net.d[0], X + start * net.d[0], NULL, at.O[0])
-        if not all_finite(net.d[0] * padded(m), at.O[0]):
+        columns_of(m, net.d[0], X + start * net.d[0], NULL, at.X_t)
+        if not all_finite(net.d[0] * padded(m), at.X_t):
             return False
         forward_hidden_batch(net, theta, at, 0, m)
         outputs_of(net, m, at, out + start * C)

@@ -7,6 +7,8 @@ cdef enum:
     BATCH_CHUNK = 256       # a larger batch is worked off in chunks of this many samples,
     CHUNK_WORK = 1 << 28    # or of this many samples x parameters, so that Ctrl-C is heard within a second,
     LEAST_CHUNK = 16        # but not fewer than these
+    SMALL_NETWORK = 1 << 17     # parameters, which stay in the second-level cache:
+    GROUP = 2 * PANEL       # then so many samples at a time go through all layers
 
 cdef struct arena_t:        # with base 0 it only counts
     uintptr_t base
@@ -29,6 +31,11 @@ cdef Py_ssize_t chunk_of(const network_t *net, Py_ssize_t n) noexcept nogil:
     """Samples to work off at a time out of n, in whole vectors."""
     cdef Py_ssize_t size = net.b[net.L] + net.d[net.L]
     return padded(max(1, min(n, BATCH_CHUNK, max(<Py_ssize_t>LEAST_CHUNK, CHUNK_WORK // size))))
+
+
+cdef Py_ssize_t group_of(const network_t *net, Py_ssize_t n) noexcept nogil:
+    """Samples that go through the layers together."""
+    return min(n, <Py_ssize_t>GROUP) if net.b[net.L] <= SMALL_NETWORK else n
 
 
 cdef Py_ssize_t widest(const network_t *net) noexcept nogil:
@@ -63,25 +70,30 @@ cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity
     cdef real *turns[2]
     cdef real *O
     at.capacity = capacity
+    at.group = group_of(net, capacity)
     at.n_threads = n_threads
+    at.room = NULL
     at.O = take_pointers(&arena, net.L + 1)
     at.Z = take_pointers(&arena, net.L + 1)
     at.Delta = take_pointers(&arena, net.L + 1)
     at.rows = take_pointers(&arena, net.L + 1)
-    at.room = take_reals(&arena, n_threads, BLOCK)
     if training:
         at.Y = take_reals(&arena, net.d[net.L], capacity)
         at.scale = take_reals(&arena, 1, capacity)
         at.loss = take_reals(&arena, 1, capacity)
+        at.squares = <double *>take(&arena, (net.L + 1) * sizeof(double))
+        at.room = take_reals(&arena, n_threads, ROOM)
     else:
         turns[0] = take_reals(&arena, widest(net), capacity)
         turns[1] = take_reals(&arena, widest(net), capacity)
     for l in range(net.L + 1):
-        O = take_reals(&arena, net.d[l], capacity) if training else turns[l % 2]
+        O = take_reals(&arena, net.d[l], max(capacity, n_threads * at.group)) if training else turns[l % 2]
         if base != NULL:
             at.O[l] = at.Z[l] = O
         if training:
             lay_out_layer(net, at, l, base != NULL, &arena)
+        elif l == 0:
+            at.X_t = O
     return arena.used
 
 cdef void lay_out_layer(const network_t *net, batch_t *at, Py_ssize_t l, bint real_memory,
