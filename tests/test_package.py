@@ -151,6 +151,14 @@ def test_every_kernel_file_is_a_layer():
     assert sorted(path.stem for path in KERNELS.glob("*.pyx")) == sorted({*LAYERS} | others)
 
 
+def test_the_derivation_names_functions_that_exist():
+    """Every name in backticks is a word of the sources or, `test_...`, of the tests."""
+    page = (SOURCE.parents[1] / "docs" / "derivation.md").read_text(encoding="utf-8")
+    files = [*SOURCE.rglob("*.py"), *SOURCE.rglob("*.pyx"), *Path(__file__).parent.glob("*.py")]
+    words = set(re.findall(r"\w+", " ".join(path.read_text(encoding="utf-8") for path in files)))
+    assert {name for name in re.findall(r"`([a-z]\w+)`", page) if name not in words} == set()
+
+
 @every_layer
 def test_a_kernel_file_imports_nothing_but_c(name):
     modules = found(r"^\s*(?:from|c?import|include)\s+(\S+)", code(name))
