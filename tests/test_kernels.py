@@ -63,7 +63,9 @@ def test_products_and_moves(module, arrays, case, m):
             check(result, arrays.dtype, f"{m} x {n}")
 
 
-@pytest.mark.parametrize(("m", "k", "n"), [(7, 1030, 33), (1, 2100, 5), (520, 33, 70), (600, 300, 40)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(7, 1030, 33), (1, 2100, 5), (520, 33, 70), (600, 300, 40), (45, 90, 300), (3, 1100, 260)]
+)
 def test_products_in_more_than_one_block(module, arrays, m, k, n):
     for result in matrix_products(module, arrays, m, k, n):
         check(result, arrays.dtype)

@@ -15,6 +15,7 @@ cdef enum:
     DEPTH = 1024                            # at most so many columns of A at a time,
     ROOM = (1 << 18) // (4 + 4 * CMLP_DOUBLE)    # and so many numbers: they stay in the second-level cache
     ROWS_AT_ONCE = 4 * TILE_ROWS            # of a C in rows: they lie far apart
+    MANY_COLUMNS = 8 * PANEL                # of B: from here on an A in several panels is packed
     LONG_COLUMN_STEP = 512                  # from here on A^T is packed: its numbers lie too far apart
 
 ctypedef void (*finish_t)(const void *what, Py_ssize_t at, Py_ssize_t n) noexcept nogil
@@ -111,6 +112,8 @@ cdef inline void tile_of(int vecs, int rows, Py_ssize_t i, Py_ssize_t K, const l
     for r in range(rows):
         for v in range(vecs):
             total[r][v] = vec_set(0)
+            if to.accumulate:
+                fetch(C + r * ldc + v * VL)
     if A.row == 1:
         add_products(vecs, rows, K, A.data + (i - A.first) * A.step, 1, A.column, B, total)
     elif A.row != 0:
@@ -165,16 +168,34 @@ cdef inline Py_ssize_t even_part(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
     return (n + parts - 1) // parts
 
 
+cdef inline bint wants_packing(const left_t *A, Py_ssize_t N, Py_ssize_t K) noexcept nogil:
+    """Where the numbers of a tile lie far apart, or in several panels, and the product is large enough."""
+    if A.row == 0:
+        return N >= MANY_COLUMNS and 2 * PANEL < K <= DEPTH
+    return A.row == 1 and A.column >= LONG_COLUMN_STEP
+
 cdef left_t packed(Py_ssize_t first, Py_ssize_t end, Py_ssize_t K, const left_t *A, real *room) noexcept nogil:
-    """Rows `first` to `end` of an A by columns, a whole number of tiles, copied so that each tile lies in one piece."""
-    cdef Py_ssize_t i, k, r
-    cdef const real *source
-    for k in range(K):
-        source = A.data + first + k * A.column
-        for i from 0 <= i < end - first by TILE_ROWS:
-            for r in range(TILE_ROWS):
-                room[i * K + k * TILE_ROWS + r] = source[i + r]
+    """Rows `first` to `end` of A, a whole number of tiles, copied so that each tile lies in one piece."""
+    if A.row == 1:
+        pack_columns(end - first, K, A.data + first, A.column, room)
+    else:
+        pack_panels(first, end, K, A, room)
     return left_t(room, first, K, 1, TILE_ROWS, 0)
+
+cdef void pack_columns(Py_ssize_t M, Py_ssize_t K, const real *A, Py_ssize_t column, real *room) noexcept nogil:
+    cdef Py_ssize_t i, k, r
+    for k in range(K):
+        for i from 0 <= i < M by TILE_ROWS:
+            for r in range(TILE_ROWS):
+                room[i * K + k * TILE_ROWS + r] = A[k * column + i + r]
+
+cdef void pack_panels(Py_ssize_t first, Py_ssize_t end, Py_ssize_t K, const left_t *A, real *room) noexcept nogil:
+    cdef Py_ssize_t i, k, width
+    for k from 0 <= k < K by PANEL:
+        width = width_at(k, K)
+        for i from first <= i < end by TILE_ROWS:
+            transpose(TILE_ROWS, min(K - k, <Py_ssize_t>PANEL), A.data + k * A.height + i * width, width, NULL,
+                      room + (i - first) * K + k * TILE_ROWS, TILE_ROWS)
 
 
 cdef void product_of_block(Py_ssize_t first, Py_ssize_t end, Py_ssize_t M, Py_ssize_t from_column, Py_ssize_t N,
@@ -200,11 +221,11 @@ cdef void matmul(Py_ssize_t first, Py_ssize_t end, Py_ssize_t M, Py_ssize_t from
 
     B points to that panel, C to the whole.
 
-    `room` is for ROOM numbers, if A is by columns.
+    `room` is for ROOM numbers, which a product that packs A needs.
     """
     cdef Py_ssize_t i, k, m, n, depth = even_part(max(K, 1), DEPTH) if A.row != 0 else max(K, 1)
     cdef Py_ssize_t rows = ROWS_AT_ONCE if to.ldc else max(1, ROOM // (depth * TILE_ROWS)) * TILE_ROWS
-    cdef bint packs = A.row == 1 and A.column >= LONG_COLUMN_STEP
+    cdef bint packs = wants_packing(A, N, K)
     cdef left_t part = A[0], tiles
     cdef result_t result = to[0]
     for k from 0 <= k < max(K, 1) by depth:

@@ -100,6 +100,13 @@ INLINE vec vec_load(const real_t *p) { return *p; }
 INLINE void vec_store(real_t *p, vec v) { *p = v; }
 #endif
 
+/* Asks for the cache line that is about to be written to. */
+#if CMLP_VECTORS
+INLINE void fetch(real_t *p) { __builtin_prefetch(p, 1, 3); }
+#else
+INLINE void fetch(real_t *p) { (void)p; }
+#endif
+
 /* The first n lanes, 0 <= n <= VL; the others are zero when loaded and kept out of a store. */
 #if VECTOR_BYTES == 64
 #if CMLP_DOUBLE

@@ -14,6 +14,7 @@ cdef extern from "simd.h":
         ROW_BLOCK
     vec vec_set(real a) noexcept nogil
     vec vec_load(const real *p) noexcept nogil
+    void fetch(real *p) noexcept nogil
     vec vec_load_n(const real *p, Py_ssize_t n) noexcept nogil
     void vec_store(real *p, vec v) noexcept nogil
     void vec_store_n(real *p, vec v, Py_ssize_t n) noexcept nogil
