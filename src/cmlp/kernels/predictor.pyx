@@ -3,7 +3,7 @@
 cdef enum:
     STACK_BYTES = 8192          # a sample's workspace up to this size lives on the stack
     FEW_ROWS = 3                # are predicted one by one
-    GIL_PARAMETERS = 4096       # one sample through a smaller network takes less than letting go of the GIL
+    GIL_PARAMETERS = 8192       # one sample through a smaller network takes less than letting go of the GIL
 
 
 cdef class Predictor:
