@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from typing import Any
 
 from . import validation as check
@@ -29,6 +28,8 @@ def number_of_threads(n_threads: Any, batch_size: int, n_parameters: int) -> int
 
 def _is_one_of_many() -> bool:
     """Whether this is a worker of a pool, of processes or of threads, whose others want the processors too."""
+    import threading  # a millisecond that `import cmlp` need not take
+
     processes = sys.modules.get("multiprocessing.process")
     return threading.current_thread() is not threading.main_thread() or (
         processes is not None and processes.parent_process() is not None
