@@ -221,7 +221,7 @@ def fit(
         The training stops when more epochs than this in a row bring no improvement.
     n_threads : int, optional
         Threads that share each batch; the result is the same, to the bit, for any number.  By default as many as are
-        quickest for the sizes, and one in a worker of a pool.
+        quickest for the sizes, and one outside the main thread or in a child process.
     sample_weight : array-like of shape (n,), optional
         Relative importance of the samples: factors of their losses, scaled to a mean of one.
     X_val, y_val : array-like, optional

@@ -347,7 +347,7 @@ class Network(Caller):
             Factors of the samples' losses.
         n_threads : int, optional
             Threads that share each batch; the result is the same, to the bit, for any number.  By default as many as
-            are quickest for the sizes, and one in a worker of a pool.
+            are quickest for the sizes, and one outside the main thread or in a child process.
 
         Returns
         -------
