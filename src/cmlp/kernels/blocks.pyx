@@ -92,7 +92,7 @@ cdef void begin_block(const network_t *net, const real *theta, const real *X, co
     """For m samples."""
     cdef Py_ssize_t l
     cdef held_t *held
-    if at.power != NULL:
+    if at.power != NULL and eta * alpha != 0:
         powers_of_keep(m, 1 - eta * alpha, at.power)
     for l in range(1, net.L + 1):
         held = &at.held[l]

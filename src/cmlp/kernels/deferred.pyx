@@ -19,7 +19,7 @@ from libc.string cimport memcpy
 
 cdef struct deferred_t:     # of one layer
     Py_ssize_t t            # updates pending
-    real *D                 # k x d_out; NULL: the layer does not defer
+    real *D                 # k x d_out
     real *O                 # k x d_in; of the first layer in panels
     const real *W_x         # of the first layer: W x_t, k x d_out
     const real *gram        # of the first layer: x_t . x_s, k x k
@@ -29,7 +29,7 @@ cdef struct deferred_t:     # of one layer
     real *c                 # the numbers in front of D_s or o_s
     real *sum
     real *W_o               # W_t o_t of the sample at hand
-    double squares          # |W_t|^2, kept where keep is not 1
+    double squares          # |W_t|^2, where alpha is not 0
 
 
 cdef inline void combine(const deferred_t *pending, Py_ssize_t d, const real *rows, real *y) noexcept nogil:

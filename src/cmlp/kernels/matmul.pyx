@@ -203,16 +203,13 @@ cdef void product_of_block(Py_ssize_t first, Py_ssize_t end, Py_ssize_t M, Py_ss
                            const result_t *to) noexcept nogil:
     """What the columns k to k + depth of A add to rows `first` to `end` of C."""
     cdef Py_ssize_t j, width
+    cdef bint in_rows = to.ldc != 0, finishes = to.finish != NULL and k + depth == K
     cdef const real *bias = to.bias if k == 0 else NULL
     for j from from_column <= j < N by PANEL:
         width = width_at(j, N)
-        if to.ldc:
-            product_with_panel(first, end, depth, A, B + (j - from_column) * K + k * width, width,
-                               min(width, N - j),
-                               to, bias, False, to.C + j, to.ldc)
-        else:
-            product_with_panel(first, end, depth, A, B + (j - from_column) * K + k * width, width, width,
-                               to, bias, to.finish != NULL and k + depth == K, to.C + j * M, width)
+        product_with_panel(first, end, depth, A, B + (j - from_column) * K + k * width, width,
+                           min(width, N - j) if in_rows else width, to, bias, finishes,
+                           to.C + (j if in_rows else j * M), to.ldc if in_rows else width)
 
 
 cdef void matmul(Py_ssize_t first, Py_ssize_t end, Py_ssize_t M, Py_ssize_t from_column, Py_ssize_t N, Py_ssize_t K,

@@ -64,16 +64,8 @@ cdef class Predictor:
         if not is_as_it_stands(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
             return None
         cdef const real *data = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
-        if not all_finite(self.net.d[0], data):
-            return None
         out = cnp.PyArray_SimpleNew(1, &C, REAL_TYPE)
-        cdef real *result = <real *>cnp.PyArray_DATA(out)
-        if self.size < GIL_PARAMETERS:
-            self.run_one(data, result)
-        else:
-            with nogil:
-                self.run_one(data, result)
-        return out
+        return out if self.predict_few(data, 1, <real *>cnp.PyArray_DATA(out)) else None
 
     cdef int run_one(self, const real *x, real *out) except -1 nogil:
         cdef char stack[STACK_BYTES + CACHE_LINE]

@@ -6,7 +6,7 @@
 cdef struct small_t:        # of one layer; rows of whole vectors, zeros in the padding
     Py_ssize_t d_out, d_in
     Py_ssize_t wide_out, wide_in    # padded
-    real *columns           # W^T: d_in x d_out; NULL: the layer is not held so
+    real *columns           # W^T: d_in x d_out
     real *rows              # W: d_out x d_in; NULL in the first layer, which needs no W^T delta
     real *b
     real *D                 # -eta delta
