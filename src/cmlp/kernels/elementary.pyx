@@ -11,34 +11,39 @@
 from libc.math cimport INFINITY, NAN
 
 
+cdef inline vec line(real a, real b, vec x) noexcept nogil:
+    """a + b x."""
+    return vec_set(a) + vec_set(b) * x
+
+
 cdef inline vec expm1_reduced(vec x, vec *n_out) noexcept nogil:
-    """n = round(x / ln 2), r = x - n ln 2; returns exp(r) - 1 = r + r^2 q(r), |r| <= ln(2) / 2."""
-    cdef vec n, r, q
+    """n = round(x / ln 2), r = x - n ln 2; returns exp(r) - 1 = r + r^2 q(r), |r| <= ln(2) / 2.
+
+    q is summed in pairs of terms (Estrin): one sample's update waits for it twice.
+    """
+    cdef vec n, r, r2, low, high
     if CMLP_DOUBLE:
         n = vec_round(x * vec_set(<real>1.4426950408889634074))
         r = x - n * vec_set(<real>6.93147180369123816490e-01)
         r = r - n * vec_set(<real>1.90821492927058770002e-10)
-        q = vec_set(<real>2.092158993563558843e-9)
-        q = horner(q, r, <real>2.5105217643219986455e-8)
-        q = horner(q, r, <real>2.7557252910754023515e-7)
-        q = horner(q, r, <real>2.7557255398480149152e-6)
-        q = horner(q, r, <real>2.4801587347341304166e-5)
-        q = horner(q, r, <real>1.9841269874822181623e-4)
-        q = horner(q, r, <real>1.3888888888874397696e-3)
-        q = horner(q, r, <real>8.3333333333261346057e-3)
-        q = horner(q, r, <real>4.1666666666666683796e-2)
-        q = horner(q, r, <real>1.6666666666666670991e-1)
+        r2 = r * r
+        high = line(<real>2.7557252910754023515e-7, <real>2.5105217643219986455e-8, r)
+        high = high + r2 * vec_set(<real>2.092158993563558843e-9)
+        low = line(<real>1.3888888888874397696e-3, <real>1.9841269874822181623e-4, r)
+        low = low + r2 * line(<real>2.4801587347341304166e-5, <real>2.7557255398480149152e-6, r)
+        high = low + r2 * r2 * high
+        low = line(<real>0.5, <real>1.6666666666666670991e-1, r)
+        low = low + r2 * line(<real>4.1666666666666683796e-2, <real>8.3333333333261346057e-3, r)
     else:
         n = vec_round(x * vec_set(<real>1.44269504))
         r = x - n * vec_set(<real>0.693359375)
         r = r - n * vec_set(<real>-2.12194440e-4)
-        q = vec_set(<real>1.9907587e-4)
-        q = horner(q, r, <real>1.3933652e-3)
-        q = horner(q, r, <real>8.3332860e-3)
-        q = horner(q, r, <real>4.1666465e-2)
-        q = horner(q, r, <real>1.6666667e-1)
+        r2 = r * r
+        high = line(<real>1.3933652e-3, <real>1.9907587e-4, r)
+        low = line(<real>0.5, <real>1.6666667e-1, r)
+        low = low + r2 * line(<real>4.1666465e-2, <real>8.3332860e-3, r)
     n_out[0] = n
-    return r + r * r * horner(q, r, <real>0.5)
+    return r + r2 * (low + r2 * r2 * high)
 
 
 cdef inline vec exp_limited(vec x) noexcept nogil:
