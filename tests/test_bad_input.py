@@ -603,6 +603,10 @@ NUMBERS = {  # parameter: (calls, what the interval is called, values outside)
     "beta_1": ((STEP, FIT, MODEL), "at least 0 and below 1", [1, 1.0, -0.1]),
     "beta_2": ((STEP, FIT, MODEL), "at least 0 and below 1", [1, 1.0, -0.1]),
     "epsilon": ((STEP, FIT, MODEL), "above 0", [0, 0.0, -1e-8]),
+    "quantile": (("Network", MODEL), "above 0 and below 1", [0, 1, 0.0, 1.0, -0.1]),
+    "label_smoothing": ((MODEL,), "at least 0 and below 1", [1, 1.0, -0.1]),
+    "input_dropout": ((MODEL,), "at least 0 and below 1", [1, 1.0, -0.1]),
+    "warmup_epochs": ((MODEL,), r"at least 0 and at most 3\.40282e\+38", [-1, -0.5]),
 }
 NOT_FINITE = [NAN, INF, -INF, np.float32("nan"), np.float64("inf"), 10**400, np.array(NAN)]
 
@@ -624,6 +628,7 @@ INTEGERS = {  # parameter: (calls, what is expected, values outside, kinds that 
     "epochs": ((FIT,), WHOLE, [-1, np.int64(-1)], ()),
     "max_iter": ((MODEL,), NATURAL, [0, -1], ()),
     "n_iter_no_change": ((MODEL,), NATURAL, [0, -5], ()),
+    "max_fun": ((MODEL,), NATURAL, [0, -5], ()),
     "n_threads": ((FIT, MODEL), "None or a positive integer", [0, -1], ("None",)),
     "verbose": ((MODEL,), VERBOSE, [-1], ("True", "np.True_")),
     "random_state": ((MODEL, "Network"), SEED, [-1, 2**32, 2**64, np.int64(-1)], ("None",)),
@@ -634,11 +639,14 @@ INTEGERS = {  # parameter: (calls, what is expected, values outside, kinds that 
 FLAGS = {"shuffle": (FIT, MODEL), "nesterov": (STEP, FIT), "nesterovs_momentum": (MODEL,), "early_stopping": (MODEL,)}
 OF_NO_FLAG = {**OF_WRONG_KIND, "0": 0, "1": 1, "1.0": 1.0, "NaN": NAN, "'True'": "True", "'auto'": "auto"}
 
-LOSS_NAMES = "cross_entropy, binary_cross_entropy, squared_error, absolute_error, huber, poisson"
+DISTANCES = "squared_error, absolute_error, huber, log_cosh, quantile"
 NAMES = {
-    "solver": ((STEP, FIT, MODEL), "sgd, adam, adamw, rmsprop", ["lbfgs", "SGD", "sgd ", "", "ada\0m"]),
-    "learning_rate": ((MODEL,), "constant, invscaling, adaptive, cosine", ["linear", "Constant", ""]),
-    "loss": (("Network", MODEL), LOSS_NAMES, ["mse", "log_loss", "hinge", ""]),
+    "solver": ((STEP, FIT), "sgd, adam, adamw, rmsprop", ["lbfgs", "SGD", "sgd ", "", "ada\0m"]),
+    "solver ": ((MODEL,), "sgd, adam, adamw, rmsprop, lbfgs", ["LBFGS", "SGD", "sgd ", "", "ada\0m"]),
+    "learning_rate": ((MODEL,), "constant, invscaling, adaptive, cosine, one_cycle", ["linear", "Constant", ""]),
+    "loss": (("Network",), f"cross_entropy, binary_cross_entropy, poisson, {DISTANCES}", ["mse", "log_loss", ""]),
+    "loss ": ((MODEL,), f"cross_entropy, binary_cross_entropy, {DISTANCES}, poisson", ["mse", "hinge", ""]),
+    "scoring": ((MODEL,), "accuracy, r2, loss", ["f1", "Accuracy", ""]),
 }
 OF_NO_NAME = {**OF_WRONG_KIND, "0": 0, "0.1": 0.1, "NaN": NAN, "a tuple": ("adam",)}
 ACTIVATION_NAMES = "one of identity, relu, sigmoid, tanh, leaky_relu, elu, selu, softplus, silu, gelu, logistic"
@@ -679,7 +687,8 @@ def parameter_cases():
         for where in calls:
             for value in unknown:
                 yield parameter(name, where, value, ValueError, f"one of {known}")
-            taken = ("a word", "a number as text", *(["None"] if (name, where) == ("loss", MODEL) else []))
+            taken = ("a word", "a number as text", *(["None"] if name in ("loss ", "scoring") else []))
+            taken += ("a type",) if name == "scoring" else ()
             for kind, value in OF_NO_NAME.items():
                 if kind not in taken:
                     yield parameter(name, where, value, TypeError, f"one of {known}")
@@ -717,6 +726,64 @@ def other_parameter_cases():
         for where in ("Network", MODEL):
             if value is not None or where == "Network":
                 yield parameter("dtype", where, value, ValueError, "one of float32, float64")
+
+
+OPTIONS = {  # parameter: values with the error and what it says
+    "out_activation": [
+        ("tanh", ValueError, "cross_entropy goes with softmax: expected that or None$"),
+        (1, ValueError, "cross_entropy goes with softmax: expected that or None$"),
+    ],
+    "dropout": [
+        (1, ValueError, "^dropout=1: expected a finite number at least 0 and below 1$"),
+        (-0.1, ValueError, r"^dropout=-0\.1: expected a finite number at least 0 and below 1$"),
+        ("x", TypeError, "^dropout='x': expected a finite number"),
+        (None, TypeError, "^dropout=None: expected a finite number"),
+        ([0.5, 0.5], ValueError, r"^dropout=\(0\.5, 0\.5\): expected a number or 1, one per hidden layer$"),
+        ([], ValueError, r"^dropout=\(\): expected a number or 1, one per hidden layer$"),
+        ([1.0], ValueError, r"^dropout\[0\]=1\.0: expected a finite number at least 0 and below 1$"),
+        (["a"], TypeError, r"^dropout\[0\]='a': expected a finite number"),
+    ],
+    "max_grad_norm": [
+        (0, ValueError, "^max_grad_norm=0: expected a finite number above 0"),
+        (-1, ValueError, "^max_grad_norm=-1: expected a finite number above 0"),
+        (INF, ValueError, "^max_grad_norm=inf: expected a finite number above 0"),
+        ("x", TypeError, "^max_grad_norm='x': expected a finite number above 0"),
+    ],
+    "class_weight": [
+        ("auto", ValueError, "^class_weight='auto': expected one of balanced$"),
+        (1, TypeError, "^class_weight=1: expected a dict or 'balanced'$"),
+        ([1, 2, 3], TypeError, r"^class_weight=\[1, 2, 3\]: expected a dict or 'balanced'$"),
+        ({7: 1}, ValueError, r"^class_weight has 7: expected labels among \[0, 1, 2\]$"),
+        ({0: -1}, ValueError, r"^class_weight\[0\]=-1: expected a finite number at least 0$"),
+        ({0: "a"}, TypeError, r"^class_weight\[0\]='a': expected a finite number at least 0$"),
+        ({0: 0, 1: 0, 2: 0}, ValueError, "^class_weight is zero for every class in y: expected at least one"),
+    ],
+    "callbacks": [
+        (1, TypeError, "^callbacks=1: expected a callable or a sequence of callables$"),
+        ([print, 1], TypeError, "^callbacks=.*: expected a callable or a sequence of callables$"),
+        ({print}, TypeError, "^callbacks=.*: expected a callable or a sequence of callables$"),
+    ],
+}
+
+
+def option_cases():
+    for name, cases in OPTIONS.items():
+        for value, error, message in cases:
+            yield Case(
+                f"cmlp.fit: {name}={value!r:.30}", lambda n=name, v=value: CALLS[MODEL](**{n: v}), error, message
+            )
+    values = (SAMPLES, np.linspace(0, 0.5, len(SAMPLES)))
+    for keyword, value, message in (
+        ("out_activation", "softmax", "^out_activation='softmax': expected one of identity, relu"),
+        ("class_weight", "balanced", "^class_weight='balanced': expected None for regression$"),
+        ("label_smoothing", 0.1, r"^label_smoothing=0\.1: expected 0 for a regression$"),
+    ):
+        call = lambda k=keyword, v=value: cmlp.fit(*values, **QUICK, **{k: v})  # noqa: E731
+        yield Case(f"cmlp.fit: {keyword}={value!r} of a regression", call, ValueError, message)
+    for keyword, value in {"dropout": 0.1, "input_dropout": 0.1, "max_grad_norm": 1.0, "warmup_epochs": 1.0}.items():
+        call = lambda k=keyword, v=value: CALLS[MODEL](solver="lbfgs", **{k: v})  # noqa: E731
+        message = f"^{keyword}={value}: expected none with solver='lbfgs'$"
+        yield Case(f"cmlp.fit: {keyword} with lbfgs", call, ValueError, message)
 
 
 UNKNOWN = {
@@ -853,7 +920,7 @@ def model_cases():
 
 BAD = cases(
     samples_cases(), other_samples_cases(), targets_cases(), one_target_cases(), weights_cases(), labels_cases(),
-    parameter_cases(), other_parameter_cases(), unknown_keyword_cases(), sizes_cases(), model_cases(),
+    parameter_cases(), other_parameter_cases(), option_cases(), unknown_keyword_cases(), sizes_cases(), model_cases(),
 )  # fmt: skip
 
 
@@ -886,6 +953,7 @@ def test_bad(case, behaviours):
 def test_every_parameter_is_in_the_table():
     """A parameter that is added must be given bad values too."""
     tried = {name.strip() for name in (*NUMBERS, *INTEGERS, *FLAGS, *NAMES)}
+    tried |= {name.split(": ")[1].split("=")[0].split("[")[0] for name in (case.name for case in option_cases())}
     tried |= {"self", "X", "x", "y", "sample_weight", "X_val", "y_val", "dtype", "activation", "layer_sizes"}
     network = cmlp.Network
     for call in (network, network.step, network.fit, network.loss_and_gradients, network.trace, cmlp.fit):

@@ -93,7 +93,8 @@ def saved_bytes(model):
 
 
 HISTORY = (
-    "loss_curve_", "validation_scores_", "best_loss_", "best_validation_score_", "n_iter_", "converged_",
+    "loss_curve_", "validation_scores_", "validation_loss_curve_", "best_loss_", "best_validation_score_", "n_iter_",
+    "converged_",
 )  # fmt: skip
 NETWORK = ("layer_sizes", "activation", "loss_name", "dtype")
 
@@ -452,6 +453,9 @@ EDITS = {  # a place in the header or (below "model") in the description of the 
     PAST: [MISSING, None, [], {}],
     (*PAST, "loss_curve_"): [MISSING, None, 1, "12", ["1"], [None], [[1]], [True], [10**400], {"1": 1}],
     (*PAST, "validation_scores_"): [MISSING, 1, "12", ["1"], [False], [10**400]],
+    (*PAST, "validation_loss_curve_"): [MISSING, 1, "12", ["1"], [False], [10**400]],
+    ("model", "out_activation"): [MISSING, 1, "exp", [], ["softmax"]],
+    ("model", "quantile"): [MISSING, None, "0.5", 0, 1, -1, [0.5]],
     (*PAST, "best_loss_"): [MISSING, "1", [1], True, 10**400],
     (*PAST, "best_validation_score_"): [MISSING, "1", [1], True, 10**400],
     (*PAST, "converged_"): [MISSING, None, 0, "False", []],

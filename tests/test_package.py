@@ -43,13 +43,15 @@ def python(*arguments, isa=None, fails=False):
 
 
 ORDER = [
-    "exceptions", "kernels", "validation", "parameters", "threads", "trace", "files", "network", "labels", "training",
-    "saved", "model", "demo", "__init__", "__main__",
+    "exceptions", "kernels", "validation", "parameters", "threads", "trace", "files", "network", "labels", "options",
+    "training", "progress", "scores", "saved", "lbfgs", "model", "fitting", "demo", "estimators", "__init__",
+    "__main__",
 ]  # fmt: skip
 HEAVY = ["sklearn", "scipy", "torch", "pandas", "matplotlib", "tqdm"]
 
-MODULES = {path.stem: path for path in SOURCE.glob("*.py")} | {"kernels": KERNELS / "__init__.py"}
-PYTHON_FILES = sorted([*SOURCE.glob("*.py"), *KERNELS.glob("*.py")])
+PACKAGES = ("kernels", "estimators")
+MODULES = {path.stem for path in SOURCE.glob("*.py")} | set(PACKAGES)
+PYTHON_FILES = sorted([*SOURCE.glob("*.py"), *(path for name in PACKAGES for path in (SOURCE / name).glob("*.py"))])
 
 
 def test_import_takes_numpy_alone():
@@ -64,8 +66,8 @@ def test_every_module_has_its_place():
 
 def place_of(path):
     """A file's package and its place in the order."""
-    inside_kernels = path.parent.name == "kernels"
-    return ("cmlp.kernels" if inside_kernels else "cmlp"), ("kernels" if inside_kernels else path.stem)
+    inside = path.parent.name
+    return (f"cmlp.{inside}", inside) if inside in PACKAGES else ("cmlp", path.stem)
 
 
 def imported(source, package):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import cmlp
-from cmlp.training import LearningRate, Options, hold_out
+from cmlp.options import Options
+from cmlp.training import Solver, hold_out
 
 every_validation = pytest.mark.parametrize("validation", ["held out", "passed"])
 both_precisions = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -146,10 +147,10 @@ every_rate = pytest.mark.parametrize("schedule", RATES)
 
 @every_rate
 def test_the_rate_of_each_epoch(schedule):
-    rate, used = LearningRate(Options(learning_rate=schedule, learning_rate_init=ETA, max_iter=EPOCHS)), []
+    solver, used = Solver(Options(learning_rate=schedule, learning_rate_init=ETA, max_iter=EPOCHS)), []
     for epoch in range(1, EPOCHS + 1):
-        used.append(rate.value)
-        rate.epoch_ends(epoch, epoch * N)
+        used.append(solver.learning_rate)
+        solver.epoch_ends(epoch * N)
     np.testing.assert_allclose(used, [RATES[schedule](e) for e in range(EPOCHS)], rtol=1e-14)
 
 
@@ -168,23 +169,19 @@ def test_every_solver_follows_the_rate(schedule, solver):
 
 
 def test_an_adaptive_rate_shrinks_to_a_millionth_and_no_further():
-    rate = LearningRate(
-        Options(
-            learning_rate="adaptive",
-        )
-    )
-    rates = [rate.value]
-    while rate.can_shrink():
-        rates.append(rate.value)
+    solver = Solver(Options(learning_rate="adaptive"))
+    rates = [solver.learning_rate]
+    while solver.can_shrink():
+        rates.append(solver.learning_rate)
     np.testing.assert_allclose(rates, [1e-3 / 5**k for k in range(6)])
     assert rates[-2] > 1e-6 > rates[-1]
 
 
 @pytest.mark.parametrize("schedule", RATES)
 def test_other_rates_do_not_shrink(schedule):
-    rate = LearningRate(Options(learning_rate=schedule, learning_rate_init=ETA))
-    assert not rate.can_shrink()
-    assert rate.value == ETA
+    solver = Solver(Options(learning_rate=schedule, learning_rate_init=ETA))
+    assert not solver.can_shrink()
+    assert solver.learning_rate == ETA
 
 
 # ---- validation -------------------------------------------------------------------------------------

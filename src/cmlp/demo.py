@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 
+from .fitting import fit
 from .kernels import ISA
-from .model import Model, fit, load, save
+from .model import Model, load, save
 from .validation import Array
 
 

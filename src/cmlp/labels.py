@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import validation as check
+from .network import DISTANCES
 from .validation import Array
 
 CLASS_LOSSES = ("cross_entropy", "binary_cross_entropy")
-REGRESSION_LOSSES = ("squared_error", "absolute_error", "huber", "poisson")
+REGRESSION_LOSSES = (*DISTANCES, "poisson")
 MANY_CLASSES = 30
 INDICATORS = np.dtype(np.int64)
 
@@ -89,6 +91,31 @@ class Task(NamedTuple):
             raise ValueError(f"{name}[{i}]={label}: expected one of the classes {classes}")
         return codes.astype(np.intp)
 
+    def decoded(self, targets: Array) -> Array:
+        """The labels, or values, that `targets` made these targets of."""
+        if self.classes is None or self.kind == "multilabel":
+            return targets[:, 0] if self.column and self.kind == "regression" else targets
+        labels: Array = self.classes[targets.reshape(-1).astype(np.intp)]
+        return labels
+
+    def class_weights(self, class_weight: Any, targets: Array) -> Array:
+        """The weight of each sample's class: from a dict by label, or "balanced", n / (C * samples of the class)."""
+        if self.classes is None or self.kind == "multilabel":
+            raise ValueError(f"class_weight={check.shown(class_weight)}: expected None for {self.kind}")
+        codes = targets.reshape(-1).astype(np.intp)
+        if isinstance(class_weight, str):
+            check.choice("class_weight", class_weight, ("balanced",))
+            counts = np.bincount(codes, minlength=len(self.classes))
+            return (len(codes) / (len(self.classes) * counts))[codes]
+        if not isinstance(class_weight, Mapping):
+            raise TypeError(f"class_weight={check.shown(class_weight)}: expected a dict or 'balanced'")
+        labels = self.classes.tolist()
+        unknown = [label for label in class_weight if label not in labels]
+        if unknown:
+            raise ValueError(f"class_weight has {check.shown(unknown[0])}: expected labels among {check.shown(labels)}")
+        each = [check.number(f"class_weight[{label!r}]", class_weight.get(label, 1), 0) for label in labels]
+        return np.array(each)[codes]
+
     def probabilities(self, outputs: Array) -> Array:
         """(..., number of classes) from the network's outputs."""
         if self.kind == "binary" and self.outputs == 1:
@@ -105,6 +132,17 @@ class Task(NamedTuple):
         chosen = (outputs[..., 0] > 0.5).astype(np.intp) if self.outputs == 1 else outputs.argmax(axis=-1)
         labels: Array = self.classes[chosen]
         return labels
+
+
+def smoothed(targets: Array, outputs: int, label_smoothing: float, dtype: np.dtype[Any]) -> Array:
+    """Targets as rows with the share `label_smoothing` of each spread evenly over the classes, two for an indicator."""
+    if not label_smoothing:
+        return targets
+    if targets.ndim == 2:
+        return (targets * (1 - label_smoothing) + label_smoothing / 2).astype(dtype)
+    rows = np.full((len(targets), outputs), label_smoothing / outputs, dtype)
+    rows[np.arange(len(targets)), targets] += 1 - label_smoothing
+    return rows
 
 
 def read_task(y: Any, loss: str | None) -> Task:

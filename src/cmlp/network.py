@@ -22,7 +22,9 @@ ACTIVATIONS = (
     "identity", "relu", "sigmoid", "tanh", "leaky_relu", "elu", "selu", "softplus", "silu", "gelu",
 )  # fmt: skip
 ACTIVATION_ALIASES = {"logistic": "sigmoid"}
-LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error", "absolute_error", "huber", "poisson")
+DISTANCES = ("squared_error", "absolute_error", "huber", "log_cosh", "quantile")  # of the output from y
+OUTPUTS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "exp"}
+LOSSES = (*OUTPUTS, *DISTANCES)
 SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
 DTYPES = ("float32", "float64")
 
@@ -46,20 +48,27 @@ class Network(Caller):
         leaky_relu (slope 0.01), elu, selu, softplus, silu, gelu (by the normal distribution function).
     loss : str, default "cross_entropy"
         With its output function: cross_entropy (softmax), binary_cross_entropy (sigmoid, summed over the outputs),
-        squared_error (none, half the squared error), absolute_error (none), huber (none, threshold 1), poisson (exp,
-        half the deviance).  A sample's loss is summed over the outputs.
+        poisson (exp, half the deviance); or a distance of the outputs from y: squared_error (half the squared error),
+        absolute_error, huber (threshold 1), log_cosh, quantile.  A sample's loss is summed over the outputs.
     dtype : {"float32", "float64"}, default "float64"
         Precision of the parameters and of all arithmetic.
     random_state : int, RandomState, Generator or None
         Draws the initial parameters as scikit-learn does: uniform in +-sqrt(6 / (d_{l-1} + d_l)), 6 being 2 for a
         sigmoid layer.
+    out_activation : str, optional
+        s_L, where the loss is a distance: any of the names above, by default identity.
+    quantile : float in (0, 1), default 0.5
+        Of the loss of that name: the share of y that is to lie below the output.
 
     Attributes
     ----------
     layer_sizes : tuple of int
     activation : tuple of str
         One name per hidden layer.
+    out_activation : str
+        The last layer's, softmax and exp among them.
     loss_name : str
+    quantile : float
     dtype : numpy.dtype
     parameters : ndarray of shape (n_parameters,)
         W_1, b_1, ..., W_L, b_L in one block.  Writing into it changes the network; assigning an array copies it in.
@@ -90,11 +99,15 @@ class Network(Caller):
         loss: str = "cross_entropy",
         dtype: Any = "float64",
         random_state: Any = None,
+        out_activation: str | None = None,
+        quantile: float = 0.5,
     ):
         self.layer_sizes = check.sizes("layer_sizes", layer_sizes, 2)
         hidden = len(self.layer_sizes) - 2
         self.activation = check.per_layer("activation", activation, hidden, ACTIVATIONS, ACTIVATION_ALIASES)
         self.loss_name = check.choice("loss", loss, LOSSES)
+        self.out_activation = _out_activation(out_activation, self.loss_name)
+        self.quantile = check.number("quantile", quantile, 0, 1, open_low=True, open_high=True)
         self.dtype = precision("dtype", dtype)
         self._parameters = aligned_block(self.layer_sizes, self.dtype)
         self._weights, self._biases = views(self._parameters, self.layer_sizes)
@@ -123,8 +136,9 @@ class Network(Caller):
         activations = [codes["activation"][name] for name in self.activation]
         self._solver_codes = codes["solver"]
         self._engine = self._kernels.Engine(
-            self.layer_sizes, activations, codes["loss"][self.loss_name], self.parameters
-        )
+            self.layer_sizes, activations, codes["loss"][self.loss_name], self.parameters,
+            codes["activation"].get(self.out_activation, 0), self.quantile,
+        )  # fmt: skip
         self._predict_one = self._engine.predict_one
         self._predict = self._engine.predict
         self._step_one = self._engine.step_one
@@ -132,7 +146,9 @@ class Network(Caller):
     def __repr__(self) -> str:
         return (
             f"Network({self.layer_sizes}, activation={self.activation}, loss={self.loss_name!r}, "
-            f"dtype={self.dtype.name!r})"
+            + f"out_activation={self.out_activation!r}, " * (self.loss_name in DISTANCES)
+            + f"quantile={self.quantile}, " * (self.loss_name == "quantile")
+            + f"dtype={self.dtype.name!r})"
         )
 
     # ---- inference ---------------------------------------------------------------------------------
@@ -239,7 +255,7 @@ class Network(Caller):
             weights=self.weights,
             biases=self.biases,
             learning_rate=self._number("learning_rate", learning_rate),
-            activation=self.activation,
+            activation=(*self.activation, self.out_activation),
             loss_name=self.loss_name,
         )
 
@@ -386,10 +402,10 @@ class Network(Caller):
         return "an earlier step has made the parameters infinite or NaN, start again with a smaller learning_rate"
 
     def _epoch(
-        self, X: Array, y: Array, sample_weight: Array | None, order: Array | None, batch_size: int, threads: int,
-        epoch: int,
+        self, X: Any, y: Array, sample_weight: Array | None, order: Array | None, batch_size: int, threads: int,
+        epoch: int, relative: bool = False, rates: Array | None = None, keep: Array | None = None, seed: int = 0,
     ) -> float:  # fmt: skip
-        loss: float = self._engine.epoch(X, y, sample_weight, order, batch_size, threads)
+        loss: float = self._engine.epoch(X, y, sample_weight, order, batch_size, threads, relative, rates, keep, seed)
         if loss != loss:
             raise DivergenceError(
                 f"training diverged in epoch {epoch}: the loss or the parameters became NaN or infinite; the last "
@@ -399,10 +415,11 @@ class Network(Caller):
 
     def _set_solver(
         self, solver: str, learning_rate: float, momentum: float, nesterov: bool, alpha: float, beta_1: float,
-        beta_2: float, epsilon: float, epsilon_outside: bool = False,
+        beta_2: float, epsilon: float, epsilon_outside: bool = False, clip_norm: float = 0.0,
     ) -> None:  # fmt: skip
+        settings = (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
         self._engine.set_solver(
-            (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon),
+            (*settings, epsilon_outside, clip_norm) if epsilon_outside or clip_norm else settings,
             self._solver_codes[check.choice("solver", solver, SOLVERS)],
             self._number("learning_rate", learning_rate),
             check.number("momentum", momentum, 0, 1),
@@ -412,6 +429,7 @@ class Network(Caller):
             check.number("beta_2", beta_2, 0, 1, open_high=True),
             self._epsilon(epsilon),
             epsilon_outside,
+            clip_norm,
         )
 
     # ---- arguments ---------------------------------------------------------------------------------
@@ -457,7 +475,8 @@ class Network(Caller):
 
     def __getstate__(self) -> dict[str, Any]:
         state = {
-            name: getattr(self, name) for name in ("layer_sizes", "activation", "loss_name", "dtype", "parameters")
+            name: getattr(self, name)
+            for name in ("layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile", "parameters")
         }
         return {
             **state,
@@ -467,12 +486,31 @@ class Network(Caller):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(  # type: ignore[misc]
-            state["layer_sizes"], state["activation"], state["loss_name"], state["dtype"], random_state=0
+            state["layer_sizes"],
+            state["activation"],
+            state["loss_name"],
+            state["dtype"],
+            0,
+            state["out_activation"],
+            state["quantile"],
         )
         self.parameters[:] = state["parameters"]
         if state["settings"] is not None:
             self._set_solver(*state["settings"])
             self._engine.solver_state = state["solver_state"]
+
+
+def _out_activation(name: Any, loss: str) -> str:
+    if loss in OUTPUTS:
+        if name not in (None, OUTPUTS[loss]):
+            raise ValueError(
+                f"out_activation={check.shown(name)}: {loss} goes with {OUTPUTS[loss]}: expected that or None"
+            )
+        return OUTPUTS[loss]
+    if name is None:
+        return "identity"
+    chosen = check.choice("out_activation", name, (*ACTIVATIONS, *ACTIVATION_ALIASES))
+    return ACTIVATION_ALIASES.get(chosen, chosen)
 
 
 def _room_for_losses(epochs: int) -> Array:

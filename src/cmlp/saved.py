@@ -13,7 +13,7 @@ from . import files
 from . import validation as check
 from .exceptions import ModelFileError
 from .labels import CLASS_LOSSES, INDICATORS, REGRESSION_LOSSES, Task
-from .network import Network, precision
+from .network import DISTANCES, Network, precision
 from .training import History
 from .validation import Array
 
@@ -55,6 +55,8 @@ def _description(network: Network, task: Task, history: History) -> dict[str, An
         "layer_sizes": network.layer_sizes,
         "activation": network.activation,
         "dtype": network.dtype.name,
+        "out_activation": network.out_activation if network.loss_name in DISTANCES else None,
+        "quantile": network.quantile,
         "task": {
             "kind": task.kind,
             "loss": task.loss,
@@ -65,6 +67,7 @@ def _description(network: Network, task: Task, history: History) -> dict[str, An
         "history": {
             "loss_curve_": history.loss_curve_,
             "validation_scores_": history.validation_scores_,
+            "validation_loss_curve_": history.validation_loss_curve_,
             "best_loss_": history.best_loss_ if history.loss_curve_ else None,
             "best_validation_score_": history.best_validation_score_,
             "converged_": history.converged_,
@@ -86,7 +89,8 @@ def _from_description(arrays: dict[str, Array], described: dict[str, Any]) -> tu
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("its parameters are not all finite")
     task = _task(described["task"], sizes[-1], sum(array.nbytes for array in arrays.values()))
-    network = Network(sizes, described["activation"], task.loss, dtype, random_state=0)
+    out_activation, quantile = described["out_activation"], described["quantile"]
+    network = Network(sizes, described["activation"], task.loss, dtype, 0, out_activation, quantile)
     for layer in range(1, len(sizes)):
         network.weights[layer - 1][...] = arrays[f"W_{layer}"]
         network.biases[layer - 1][...] = arrays[f"b_{layer}"]
@@ -116,13 +120,14 @@ def _consistent(kind: str, loss: str, classes: Array, outputs: int) -> bool:
 
 
 def _history(described: dict[str, Any]) -> History:
-    scores = described["validation_scores_"]
+    scores, losses = described["validation_scores_"], described["validation_loss_curve_"]
     return History(
         [_real(loss) for loss in described["loss_curve_"]],
         None if scores is None else [_real(score) for score in scores],
         np.inf if described["best_loss_"] is None else _real(described["best_loss_"]),
         None if described["best_validation_score_"] is None else _real(described["best_validation_score_"]),
         check.flag("converged_", described["converged_"]),
+        None if losses is None else [_real(loss) for loss in losses],
     )
 
 

@@ -11,8 +11,6 @@ from .validation import Array
 
 SHOWN = 12  # units, and columns of a matrix, in a printed table
 
-OUTPUTS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "exp"}
-
 
 class Trace(Mapping[str, Any]):
     """What one sample does in a network, forwards and backwards.
@@ -45,7 +43,7 @@ class Trace(Mapping[str, Any]):
         learning_rate: float, activation: tuple[str, ...], loss_name: str,
     ):  # fmt: skip
         eta = y.dtype.type(learning_rate)
-        self._s = (*activation, OUTPUTS.get(loss_name, "identity"))
+        self._s = activation
         self._loss_name = loss_name
         per_layer = {
             "z": tuple(z),

@@ -29,9 +29,36 @@ cdef inline bint is_as_it_stands(object a, int ndim):
     return cnp.PyArray_CheckExact(a) and is_real_array(a, ndim)
 
 cdef Py_ssize_t rows_of(object X) except -1:
+    """Samples in X, an array or the three arrays of sparse rows."""
+    if type(X) is tuple and is_array_of(X[2], cnp.NPY_INTP):
+        return cnp.PyArray_DIM(X[2], 0) - 1
     if not is_real_array(X, 2):
         raise TypeError(f"expected a C-contiguous 2-D array of {sizeof(real)}-byte floats, got {type(X).__name__}")
     return cnp.PyArray_DIM(X, 0)
+
+cdef int take_inputs(object X, Py_ssize_t n, Py_ssize_t d, samples_t *samples) except -1:
+    """n x d inputs: an array, or sparse rows as (entries, columns as int32, starts as intp), sound in themselves."""
+    samples.starts = samples.columns = NULL
+    if type(X) is not tuple:
+        samples.X = reals(X, n, d)
+        return 0
+    entries, columns, starts = X
+    if not is_array_of(columns, cnp.NPY_INT32) or starts[n] != len(columns):
+        raise ValueError("expected sparse rows as (entries, columns as int32, starts as intp)")
+    samples.X = reals(entries, len(columns), 0)
+    samples.columns = <const int *>cnp.PyArray_DATA(<cnp.ndarray>columns)
+    samples.starts = <const intptr_t *>cnp.PyArray_DATA(<cnp.ndarray>starts)
+    return 0
+
+cdef const double *doubles(object a, Py_ssize_t n) except NULL:
+    """The data of n contiguous float64 numbers."""
+    if not is_array_of(a, cnp.NPY_DOUBLE) or cnp.PyArray_DIM(a, 0) != n:
+        raise ValueError(f"expected {n} contiguous float64 numbers")
+    return <const double *>cnp.PyArray_DATA(<cnp.ndarray>a)
+
+cdef inline bint is_array_of(object a, int kind):
+    return (cnp.PyArray_Check(a) and cnp.PyArray_NDIM(<cnp.ndarray>a) == 1
+            and cnp.PyArray_TYPE(<cnp.ndarray>a) == kind and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
 
 
 cdef bint in_range(int loss, Py_ssize_t C, const real *y) noexcept:

@@ -7,14 +7,15 @@
 
 cdef struct network_t:
     Py_ssize_t L
-    int loss
+    loss_t loss
     const Py_ssize_t *d     # d[0] .. d[L]
     const int *s            # s[1] .. s[L-1], activation kinds; s[0] and s[L] are IDENTITY
     const Py_ssize_t *W     # where W_l starts in a block of parameters, W[1] .. W[L]
     const Py_ssize_t *b
 
 cdef struct sample_t:       # what one sample needs; every run padded to whole vectors
-    const real **o          # o[0] .. o[L]; o[0] is the caller's x
+    const real **o          # o[0] .. o[L]; o[0] is the caller's x, or
+    real *x                 # a copy of it, NULL where none is made
     real **z
     real **delta
     real *y
@@ -53,7 +54,8 @@ cdef inline held_how how_held(const held_t *held, Py_ssize_t l) noexcept nogil:
 
 # ---- one sample -------------------------------------------------------------------------------
 
-cdef void forward_hidden(const network_t *net, const real *theta, const sample_t *at, held_t *held) noexcept nogil:
+cdef void forward_hidden(const network_t *net, const real *theta, const sample_t *at, held_t *held,
+                         const dropout_t *drop) noexcept nogil:
     """z_l for every layer, o_l for the hidden ones; `held` is NULL or what is held of each layer."""
     cdef Py_ssize_t l, d_out, d_in
     cdef const real *W
@@ -69,14 +71,24 @@ cdef void forward_hidden(const network_t *net, const real *theta, const sample_t
             matvec(d_out, d_in, W, b, at.o[l - 1], at.z[l])
         if l < net.L:
             activate(net.s[l], at.z[l], <real *>at.o[l], padded(d_out))
+            if drops(drop, l):
+                drop_units(drop, l, 0, 0, padded(d_out), <real *>at.o[l])
 
-cdef real forward_loss(const network_t *net, const real *theta, const sample_t *at, real scale,
-                       held_t *held) noexcept nogil:
+cdef real forward_loss(const network_t *net, const real *theta, const sample_t *at, real scale, held_t *held,
+                       const dropout_t *drop) noexcept nogil:
     """The forward pass to o_L, the scaled loss, and delta_L."""
-    forward_hidden(net, theta, at, held)
-    return loss_one(net.loss, net.d[net.L], at.z[net.L], at.y, scale, <real *>at.o[net.L], at.delta[net.L])
+    forward_hidden(net, theta, at, held, drop)
+    return loss_one(&net.loss, net.d[net.L], at.z[net.L], at.y, scale, <real *>at.o[net.L], at.delta[net.L])
 
-cdef void backward_gradient(const network_t *net, const real *theta, const sample_t *at,
+cdef inline void delta_below(const network_t *net, Py_ssize_t l, const sample_t *at,
+                             const dropout_t *drop) noexcept nogil:
+    """delta_l <- delta_l * s_l'(z_l), where it is W_{l+1}^T delta_{l+1}."""
+    if drops(drop, l):
+        drop_units_delta(drop, l, net.s[l], padded(net.d[l]), at.z[l], at.o[l], at.delta[l])
+    else:
+        activation_delta(net.s[l], at.z[l], at.o[l], at.delta[l], padded(net.d[l]))
+
+cdef void backward_gradient(const network_t *net, const real *theta, const sample_t *at, const dropout_t *drop,
                             real *gradient_out) noexcept nogil:
     """The deltas below delta_L and every gradient."""
     cdef Py_ssize_t l
@@ -85,10 +97,10 @@ cdef void backward_gradient(const network_t *net, const real *theta, const sampl
         memcpy(gradient_out + net.b[l], at.delta[l], net.d[l] * sizeof(real))
         if l > 1:
             matvec_t(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.delta[l - 1])
-            activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
+            delta_below(net, l - 1, at, drop)
 
-cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, real eta, real shrink,
-                       held_t *held) noexcept nogil:
+cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, real eta, real shrink, held_t *held,
+                       const dropout_t *drop) noexcept nogil:
     """The deltas below delta_L, from the weights before the update, and plain SGD."""
     cdef Py_ssize_t l
     for l in range(net.L, 0, -1):
@@ -100,7 +112,7 @@ cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, re
                        eta, shrink, &held[l].deferred if how_held(held, l) == DEFERRED else NULL)
         add_scaled(net.d[l], -eta, at.delta[l], theta + net.b[l])
         if l > 1:
-            activation_delta(net.s[l - 1], at.z[l - 1], at.o[l - 1], at.delta[l - 1], padded(net.d[l - 1]))
+            delta_below(net, l - 1, at, drop)
 
 cdef inline void backward_layer(bint pulls, Py_ssize_t d_out, Py_ssize_t d_in, real *W, const real *delta,
                                 const real *o, real *y_out, real eta, real shrink, deferred_t *deferred) noexcept nogil:
@@ -132,8 +144,8 @@ cdef void finish_backward(const void *what, Py_ssize_t at, Py_ssize_t n) noexcep
     activation_delta(layer.s, layer.Z + at, layer.O + at, layer.Delta + at, n)
 
 
-cdef void forward_hidden_batch(const network_t *net, const real *theta, const batch_t *at,
-                               Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+cdef void forward_hidden_batch(const network_t *net, const real *theta, const batch_t *at, Py_ssize_t first,
+                               Py_ssize_t end, const dropout_t *drop) noexcept nogil:
     cdef Py_ssize_t l
     cdef left_t W
     cdef result_t to
@@ -147,19 +159,21 @@ cdef void forward_hidden_batch(const network_t *net, const real *theta, const ba
             to.finish, to.what = finish_forward, &layer
         matmul(0, net.d[l], net.d[l], first, end, net.d[l - 1], &W,
                at.O[l - 1] + first * net.d[l - 1] if l > 1 else at.X_t, &to, at.room)
+        if l < net.L and drops(drop, l):
+            drop_panels(drop, l, net.d[l], first, end, at.O[l])
 
-cdef void forward_loss_batch(const network_t *net, const real *theta, const batch_t *at,
-                             Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+cdef void forward_loss_batch(const network_t *net, const real *theta, const batch_t *at, Py_ssize_t first,
+                             Py_ssize_t end, const dropout_t *drop) noexcept nogil:
     """The forward pass to O_L, the scaled loss of each panel, and Delta_L."""
     cdef Py_ssize_t j, p, C = net.d[net.L]
-    forward_hidden_batch(net, theta, at, first, end)
+    forward_hidden_batch(net, theta, at, first, end, drop)
     for j from first <= j < end by PANEL:
         p = j * C
-        at.loss[j // PANEL] = loss_panel(net.loss, C, width_at(j, end), at.Z[net.L] + p, at.Y + p, at.scale + j,
+        at.loss[j // PANEL] = loss_panel(&net.loss, C, width_at(j, end), at.Z[net.L] + p, at.Y + p, at.scale + j,
                                          at.O[net.L] + p, at.Delta[net.L] + p)
 
-cdef void backward_deltas(const network_t *net, const real *theta, const batch_t *at,
-                          Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+cdef void backward_deltas(const network_t *net, const real *theta, const batch_t *at, Py_ssize_t first,
+                          Py_ssize_t end, const dropout_t *drop) noexcept nogil:
     """Delta_{l-1} = (W_l^T Delta_l) * s_{l-1}'(Z_{l-1}), from Delta_L down."""
     cdef Py_ssize_t l
     cdef left_t W
@@ -168,10 +182,13 @@ cdef void backward_deltas(const network_t *net, const real *theta, const batch_t
     for l in range(net.L, 1, -1):
         W = by_columns(theta + net.W[l], net.d[l - 1])
         to = into(at.Delta[l - 1], 0)
-        if net.s[l - 1] != IDENTITY:
+        if net.s[l - 1] != IDENTITY and not drops(drop, l - 1):
             layer = layer_t(net.s[l - 1], at.Z[l - 1], at.O[l - 1], at.Delta[l - 1])
             to.finish, to.what = finish_backward, &layer
         matmul(0, net.d[l - 1], net.d[l - 1], first, end, net.d[l], &W, at.Delta[l] + first * net.d[l], &to, at.room)
+        if drops(drop, l - 1):
+            drop_panels_delta(drop, l - 1, net.s[l - 1], net.d[l - 1], first, end, at.Z[l - 1], at.O[l - 1],
+                              at.Delta[l - 1])
 
 cdef void weight_gradient(const network_t *net, const batch_t *at, Py_ssize_t n, Py_ssize_t l,
                           Py_ssize_t row, Py_ssize_t end_row, const result_t *to) noexcept nogil:

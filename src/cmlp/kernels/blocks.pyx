@@ -87,8 +87,8 @@ cdef void lay_out_deferred(const network_t *net, Py_ssize_t l, Py_ssize_t k, are
     layer.gram = take_reals(arena, k, k) if l == 1 else NULL
 
 
-cdef void begin_block(const network_t *net, const real *theta, const real *X, const intptr_t *index, Py_ssize_t m,
-                      double eta, double alpha, block_t *at) noexcept nogil:
+cdef void begin_block(const network_t *net, const real *theta, const samples_t *samples, const intptr_t *index,
+                      Py_ssize_t m, double eta, double alpha, block_t *at) noexcept nogil:
     """For m samples."""
     cdef Py_ssize_t l
     cdef held_t *held
@@ -105,7 +105,7 @@ cdef void begin_block(const network_t *net, const real *theta, const real *X, co
             if alpha != 0:
                 held.deferred.squares = sum_of_squares(net.d[l] * net.d[l - 1], theta + net.W[l])
             if l == 1:
-                first_products(net, theta + net.W[1], X, index, m, at)
+                first_products(net, theta + net.W[1], samples, index, m, at)
 
 cdef void powers_of_keep(Py_ssize_t m, double keep, real *power) noexcept nogil:
     cdef Py_ssize_t j
@@ -114,14 +114,14 @@ cdef void powers_of_keep(Py_ssize_t m, double keep, real *power) noexcept nogil:
         power[j] = <real>p
         p *= keep
 
-cdef void first_products(const network_t *net, const real *W, const real *X, const intptr_t *index, Py_ssize_t m,
-                         const block_t *at) noexcept nogil:
+cdef void first_products(const network_t *net, const real *W, const samples_t *samples, const intptr_t *index,
+                         Py_ssize_t m, const block_t *at) noexcept nogil:
     """W x_t and x_t . x_s for all samples of the block."""
     cdef Py_ssize_t j, d_0 = net.d[0], d_1 = net.d[1]
     cdef deferred_t *layer = &at.held[1].deferred
     cdef left_t left = by_rows(W, d_0)
     cdef result_t to = into(at.Z_t, 0)
-    gather_rows(0, m, m, d_0, X, index, layer.O)
+    gather_inputs(net, 0, m, m, samples, index, layer.O)
     transpose_panels(0, m, m, d_0, False, layer.O, at.X_t)
     matmul(0, d_1, d_1, 0, m, d_0, &left, at.X_t, &to, at.room)
     for j from 0 <= j < m by PANEL:

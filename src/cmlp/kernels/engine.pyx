@@ -19,9 +19,11 @@ include "matmul.pyx"
 include "solvers.pyx"
 include "deferred.pyx"
 include "small.pyx"
+include "dropout.pyx"
 include "backprop.pyx"
 include "workspace.pyx"
 include "team.pyx"
+include "samples.pyx"
 include "blocks.pyx"
 include "training.pyx"
 include "crew.pyx"
@@ -94,8 +96,11 @@ cdef class Engine(Predictor):
         return 0
 
     cdef int need_sample(self) except -1:
+        cdef sample_t *at = &self.trainer.sample
+        cdef size_t bytes
         if self.sample_memory == NULL:
-            lay_out_sample(&self.net, &self.trainer.sample, checked(allocate(self.sample_bytes, &self.sample_memory)))
+            bytes = lay_out_sample(&self.net, at, True, NULL)
+            lay_out_sample(&self.net, at, True, checked(allocate(bytes, &self.sample_memory)))
         return 0
 
     cdef int need_block(self, Py_ssize_t n) except -1:
@@ -123,13 +128,13 @@ cdef class Engine(Predictor):
 
     def set_solver(self, settings, int kind, double learning_rate, double momentum=0, bint nesterov=False,
                    double alpha=0, double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8,
-                   bint epsilon_outside=False):
+                   bint epsilon_outside=False, double clip_norm=0):
         """What the next updates do; `settings` is what the caller calls it.  Another solver starts without a state."""
         cdef solver_t *solver = &self.trainer.solver
         if kind != solver.kind:
             self.reset_solver()
         solver[0] = solver_t(kind, learning_rate, momentum, alpha, beta_1, beta_2, epsilon, nesterov, epsilon_outside,
-                             solver.t)
+                             solver.t, clip_norm)
         self.settings = settings
 
     def reset_solver(self):
@@ -164,13 +169,13 @@ cdef class Engine(Predictor):
         cdef intptr_t label
         if not is_as_it_stands(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
             return None
+        memset(&samples, 0, sizeof(samples))
         samples.X = <const real *>cnp.PyArray_DATA(<cnp.ndarray>x)
-        samples.weights, samples.labels, samples.Y = NULL, NULL, NULL
         if is_as_it_stands(y, 1):
             samples.Y = <const real *>cnp.PyArray_DATA(<cnp.ndarray>y)
-            if cnp.PyArray_DIM(y, 0) != self.C or not in_range(self.net.loss, self.C, samples.Y):
+            if cnp.PyArray_DIM(y, 0) != self.C or not in_range(self.net.loss.kind, self.C, samples.Y):
                 return None
-        elif self.net.loss == CROSS_ENTROPY and (type(y) is int or isinstance(y, integer)):
+        elif self.net.loss.kind == CROSS_ENTROPY and (type(y) is int or isinstance(y, integer)):
             if not 0 <= y < self.C:
                 return None
             label = int(y)
@@ -213,12 +218,16 @@ cdef class Engine(Predictor):
 
     def step(self, X, y, weights):
         """One update on the batch X (n, d_0); returns the loss before it, and updates nothing if that is not finite."""
-        return self.train(X, y, weights, None, rows_of(X), 1)
+        return self.train(X, y, weights, False, None, rows_of(X), 1)
 
-    def epoch(self, X, y, weights, index, Py_ssize_t batch_size, Py_ssize_t n_threads=1):
+    def epoch(self, X, y, weights, index, Py_ssize_t batch_size, Py_ssize_t n_threads=1, bint relative=False,
+              rates=None, keep=None, uint64_t seed=0):
         """An update per batch of X's rows, in the order of `index` (an intp array) or, with None, as they stand.
 
-        The result is the same for any number of threads; batches of one sample are for one.
+        X is an array (n, d_0) or sparse rows, as `take_inputs` says.  With `relative` weights the loss of a batch is
+        divided by the sum of its weights, otherwise by the number of its samples.  `rates` are the learning rates of
+        the updates, float64; `keep` the chances that a unit of the input and of each hidden layer stays, drawn by
+        `seed`, in this precision.  The result is the same for any number of threads; batches of one sample are for one.
 
         Returns the mean loss.  If a loss or a parameter ceases to be finite the epoch ends, the result is NaN and
         the solver is reset; the parameters are the last finite ones known: those at which the loss failed or,
@@ -226,9 +235,16 @@ cdef class Engine(Predictor):
         """
         start = self.parameters.copy()
         cdef double loss = NAN
+        cdef Py_ssize_t n = rows_of(X) if index is None else len(index)
         try:
-            loss = self.train(X, y, weights, index, batch_size, n_threads)
+            if rates is not None:
+                self.trainer.rates = doubles(rates, (n - 1) // max(batch_size, 1) + 1)
+            if keep is not None:
+                self.trainer.dropout = dropout_t(reals(keep, self.net.L, 0), seed, 0, 0)
+            loss = self.train(X, y, weights, relative, index, batch_size, n_threads)
         finally:
+            self.trainer.rates = NULL
+            self.trainer.dropout.keep = NULL
             if not all_finite(self.size, self.theta):
                 self.parameters[:] = start
                 loss = NAN
@@ -237,8 +253,9 @@ cdef class Engine(Predictor):
             return NAN
         return loss
 
-    cdef double train(self, X, y, weights, index, Py_ssize_t batch_size, Py_ssize_t n_threads) except? -1:
-        cdef samples_t samples = self.samples(X, y, weights)
+    cdef double train(self, X, y, weights, bint relative, index, Py_ssize_t batch_size,
+                      Py_ssize_t n_threads) except? -1:
+        cdef samples_t samples = self.samples(X, y, weights, relative)
         cdef Py_ssize_t n = rows_of(X)
         cdef const intptr_t *order = index_data(index, n) if index is not None else NULL
         cdef double loss
@@ -253,7 +270,7 @@ cdef class Engine(Predictor):
             self.need_block(n)
         else:
             self.need_batch(min(n, batch_size), n_threads)
-        self.need_solver(gradient=batch_size > 1)
+        self.need_solver(gradient=batch_size > 1 or self.trainer.solver.clip_norm > 0)
         n_threads = min(n_threads, (min(n, batch_size) + PANEL - 1) // PANEL)
         if batch_size > 1 and n_threads > 1:
             return train_with_crew(&self.trainer, &samples, order, n, batch_size, n_threads)

@@ -1,18 +1,24 @@
 # Losses: for each, the output o of the network, the loss and delta_L = dL/dz_L, together.
 #
-# The output function belongs to the loss, so that delta_L is stable: softmax under cross-entropy,
-# the sigmoid under binary cross-entropy, exp under Poisson, none under the others.  A sample's loss is
-# the sum over its outputs.  `scale` is a sample's weight divided by the batch size; delta comes out scaled.
+# The output function belongs to the loss where that makes delta_L stable: softmax under cross-entropy, the sigmoid
+# under binary cross-entropy, exp under Poisson.  The others, distances of o from y, take any activation.  A sample's
+# loss is the sum over its outputs.  `scale` is a sample's weight divided by the batch size; delta comes out scaled.
 # What has the factor 0 counts for nothing, even where it is infinite.
 from libc.math cimport log as log_of_one
 
 cdef enum:
-    CROSS_ENTROPY, BINARY_CROSS_ENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, POISSON
+    CROSS_ENTROPY, BINARY_CROSS_ENTROPY, POISSON, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, LOG_COSH, QUANTILE
 
 cdef dict LOSS_CODES = {
     "cross_entropy": CROSS_ENTROPY, "binary_cross_entropy": BINARY_CROSS_ENTROPY,
-    "squared_error": SQUARED_ERROR, "absolute_error": ABSOLUTE_ERROR, "huber": HUBER, "poisson": POISSON,
+    "poisson": POISSON, "squared_error": SQUARED_ERROR, "absolute_error": ABSOLUTE_ERROR, "huber": HUBER,
+    "log_cosh": LOG_COSH, "quantile": QUANTILE,
 }
+
+cdef struct loss_t:
+    int kind
+    int s                   # the output's activation, of the distances
+    real quantile           # of QUANTILE: the share of y that is to lie below o
 
 
 cdef inline vec times(vec factor, vec v) noexcept nogil:
@@ -28,28 +34,50 @@ cdef inline vec binary_cross_entropy(vec z, vec y, vec *o_out, vec *delta_out) n
     return (vec_max(vec_set(0), z) - y * z) + vec_log1p(e)
 
 
-cdef inline vec squared_error(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
-    """(o - y)^2 / 2."""
-    o_out[0] = z
-    delta_out[0] = z - y
-    return vec_set(<real>0.5) * delta_out[0] * delta_out[0]
+cdef inline vec sign(vec v) noexcept nogil:
+    """-1, 0 or 1."""
+    return vec_where_gt(v, vec_set(0), vec_set(1), vec_set(0)) - vec_where_gt(vec_set(0), v, vec_set(1), vec_set(0))
 
+cdef inline vec log_cosh(vec a) noexcept nogil:
+    """ln cosh a = a + ln(1 + exp(-2 a)) - ln 2 for a >= 0; near 0, where that cancels, four terms of its series."""
+    cdef vec near, a2 = a * a
+    cdef vec far = a + (vec_log1p(vec_exp_below(vec_set(-2) * a)) - vec_set(<real>0.69314718055994530942))
+    near = horner(vec_set(<real>(-17.0 / 2520)), a2, <real>(1.0 / 45))
+    near = a2 * horner(horner(near, a2, <real>(-1.0 / 12)), a2, <real>0.5)
+    return vec_where_gt(vec_set(<real>(0.05 if CMLP_DOUBLE else 0.3)), a, near, far)
 
-cdef inline vec absolute_error(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
-    """|o - y|, with derivative 0 at o = y."""
-    cdef vec error = z - y
-    o_out[0] = z
-    delta_out[0] = vec_where_gt(error, vec_set(0), vec_set(1), vec_set(0)) \
-        - vec_where_gt(vec_set(0), error, vec_set(1), vec_set(0))
-    return vec_abs(error)
+cdef inline vec distance(const loss_t *loss, vec error, vec *slope_out) noexcept nogil:
+    """The loss of error = o - y and its derivative by o.
 
+    squared: e^2 / 2.  absolute: |e|, with slope 0 at 0.  huber: e^2 / 2 for |e| <= 1, |e| - 1/2 beyond (Huber, 1964).
+    log_cosh: ln cosh e.  quantile: (1 - q) e above 0, -q e below (Koenker and Bassett, 1978).
+    """
+    cdef vec q = vec_set(loss.quantile)
+    if loss.kind == ABSOLUTE_ERROR:
+        slope_out[0] = sign(error)
+        return vec_abs(error)
+    elif loss.kind == HUBER:
+        slope_out[0] = vec_max(vec_set(-1), vec_min(vec_set(1), error))
+        return slope_out[0] * (error - vec_set(<real>0.5) * slope_out[0])
+    elif loss.kind == LOG_COSH:
+        slope_out[0] = vec_tanh(error)
+        return log_cosh(vec_abs(error))
+    elif loss.kind == QUANTILE:
+        slope_out[0] = vec_where_gt(error, vec_set(0), vec_set(1) - q, vec_where_gt(vec_set(0), error, -q, vec_set(0)))
+        return slope_out[0] * error
+    slope_out[0] = error
+    return vec_set(<real>0.5) * error * error
 
-cdef inline vec huber(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
-    """e^2 / 2 for |e| = |o - y| <= 1, |e| - 1/2 beyond (Huber, 1964)."""
-    cdef vec error = z - y
-    o_out[0] = z
-    delta_out[0] = vec_max(vec_set(-1), vec_min(vec_set(1), error))
-    return delta_out[0] * (error - vec_set(<real>0.5) * delta_out[0])
+cdef inline vec distance_of_output(const loss_t *loss, vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
+    """With o = s(z): dL/dz = dL/do s'(z)."""
+    cdef vec value
+    if loss.s == IDENTITY:
+        o_out[0] = z
+        return distance(loss, z - y, delta_out)
+    o_out[0] = s(loss.s, z)
+    value = distance(loss, o_out[0] - y, delta_out)
+    delta_out[0] = delta_out[0] * s_prime(loss.s, z, o_out[0])
+    return value
 
 
 cdef inline vec poisson(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
@@ -59,25 +87,21 @@ cdef inline vec poisson(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil
     return delta_out[0] + vec_where_gt(y, vec_set(0), y * (vec_log(y) - z), vec_set(0))
 
 
-cdef inline vec loss_of_output(int kind, vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
+cdef inline vec loss_of_output(const loss_t *loss, vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
     """Any loss that is a sum over independent outputs: all but cross-entropy."""
-    if kind == BINARY_CROSS_ENTROPY:
+    if loss.kind == BINARY_CROSS_ENTROPY:
         return binary_cross_entropy(z, y, o_out, delta_out)
-    elif kind == ABSOLUTE_ERROR:
-        return absolute_error(z, y, o_out, delta_out)
-    elif kind == HUBER:
-        return huber(z, y, o_out, delta_out)
-    elif kind == POISSON:
+    elif loss.kind == POISSON:
         return poisson(z, y, o_out, delta_out)
-    return squared_error(z, y, o_out, delta_out)
+    return distance_of_output(loss, z, y, o_out, delta_out)
 
-cdef inline vec output(int kind, vec z) noexcept nogil:
+cdef inline vec output(const loss_t *loss, vec z) noexcept nogil:
     """o where it follows from one z alone: all but softmax."""
-    if kind == BINARY_CROSS_ENTROPY:
+    if loss.kind == BINARY_CROSS_ENTROPY:
         return vec_sigmoid(z)
-    elif kind == POISSON:
+    elif loss.kind == POISSON:
         return vec_exp(z)
-    return z
+    return s(loss.s, z)
 
 
 # ---- one sample: z, o, y, delta of C entries, padded to whole vectors -------------------------
@@ -136,28 +160,28 @@ cdef real cross_entropy_one(Py_ssize_t C, const real *z, const real *y, real sca
         vec_store(delta_out + i, times(vec_set(scale), vec_load(o_out + i) - yv))
     return scaled_loss(scale, total, vec_total(dot, VL))
 
-cdef real loss_one(int kind, Py_ssize_t C, const real *z, const real *y, real scale,
+cdef real loss_one(const loss_t *loss, Py_ssize_t C, const real *z, const real *y, real scale,
                    real *o_out, real *delta_out) noexcept nogil:
     """Fills o and the scaled delta_L; returns scale * loss."""
     cdef Py_ssize_t i
     cdef vec o, delta, total = vec_set(0)
-    if kind == CROSS_ENTROPY:
+    if loss.kind == CROSS_ENTROPY:
         return cross_entropy_one(C, z, y, scale, o_out, delta_out)
     for i from 0 <= i < C by VL:
-        total = total + vec_keep(loss_of_output(kind, vec_load(z + i), vec_load(y + i), &o, &delta),
+        total = total + vec_keep(loss_of_output(loss, vec_load(z + i), vec_load(y + i), &o, &delta),
                                  min(C - i, <Py_ssize_t>VL))
         vec_store(o_out + i, o)
         vec_store(delta_out + i, times(vec_set(scale), delta))
     return vec_first(times(vec_set(scale), vec_set(vec_sum(total))))
 
-cdef void output_one(int kind, Py_ssize_t C, const real *z, real *o_out) noexcept nogil:
+cdef void output_one(const loss_t *loss, Py_ssize_t C, const real *z, real *o_out) noexcept nogil:
     cdef Py_ssize_t i
     cdef vec largest
-    if kind == CROSS_ENTROPY:
+    if loss.kind == CROSS_ENTROPY:
         softmax_one(C, z, o_out, &largest)
         return
     for i from 0 <= i < C by VL:
-        vec_store(o_out + i, output(kind, vec_load(z + i)))
+        vec_store(o_out + i, output(loss, vec_load(z + i)))
 
 
 # ---- a batch: Z, O, Y, Delta are C x n in panels -------------------------------------------------
@@ -189,30 +213,30 @@ cdef inline vec cross_entropy_columns(Py_ssize_t C, Py_ssize_t ld, const real *Z
         vec_store(Delta_out + k * ld, times(scale, vec_load(O_out + k * ld) - y))
     return vec_log(total) - dot
 
-cdef real loss_panel(int kind, Py_ssize_t C, Py_ssize_t width, const real *Z, const real *Y, const real *scale,
-                     real *O_out, real *Delta_out) noexcept nogil:
+cdef real loss_panel(const loss_t *loss, Py_ssize_t C, Py_ssize_t width, const real *Z, const real *Y,
+                     const real *scale, real *O_out, real *Delta_out) noexcept nogil:
     """Fills O and the scaled Delta_L of a panel, O apart from Z; returns the sum of scale * loss over its samples."""
     cdef Py_ssize_t j, k
     cdef vec o, delta, sample, weight, total = vec_set(0)
     for j from 0 <= j < width by VL:
         weight = vec_load(scale + j)
-        if kind == CROSS_ENTROPY:
+        if loss.kind == CROSS_ENTROPY:
             sample = cross_entropy_columns(C, width, Z + j, Y + j, weight, O_out + j, Delta_out + j)
         else:
             sample = vec_set(0)
             for k from j <= k < C * width by width:
-                sample = sample + loss_of_output(kind, vec_load(Z + k), vec_load(Y + k), &o, &delta)
+                sample = sample + loss_of_output(loss, vec_load(Z + k), vec_load(Y + k), &o, &delta)
                 vec_store(O_out + k, o)
                 vec_store(Delta_out + k, times(weight, delta))
         total = total + times(weight, sample)
     return vec_sum(total)
 
-cdef void output_panel(int kind, Py_ssize_t C, Py_ssize_t width, const real *Z, real *O_out) noexcept nogil:
+cdef void output_panel(const loss_t *loss, Py_ssize_t C, Py_ssize_t width, const real *Z, real *O_out) noexcept nogil:
     cdef Py_ssize_t j
     cdef vec high
-    if kind == CROSS_ENTROPY:
+    if loss.kind == CROSS_ENTROPY:
         for j from 0 <= j < width by VL:
             softmax_columns(C, width, Z + j, O_out + j, &high)
         return
     for j from 0 <= j < C * width by VL:
-        vec_store(O_out + j, output(kind, vec_load(Z + j)))
+        vec_store(O_out + j, output(loss, vec_load(Z + j)))

@@ -18,6 +18,8 @@ cdef class Predictor:
     loss : int, a code
     parameters : ndarray of shape (size,)
         W_1, b_1, ..., W_L, b_L; used in place.
+    output : int, the code of the last layer's activation, where the loss leaves one open
+    quantile : float, of that loss
 
     Every method takes C-contiguous arrays of the right precision and raises TypeError or ValueError for
     others; whether labels are in range and numbers finite is the caller's to check.
@@ -29,7 +31,8 @@ cdef class Predictor:
     cdef Py_ssize_t size, C
     cdef size_t sample_bytes
 
-    def __cinit__(self, layer_sizes, activations, int loss, cnp.ndarray parameters not None):
+    def __cinit__(self, layer_sizes, activations, int loss, cnp.ndarray parameters not None, int output=IDENTITY,
+                  double quantile=0.5):
         cdef Py_ssize_t l, at = 0, L = len(layer_sizes) - 1
         cdef sample_t sample
         self.numbers = <Py_ssize_t *>calloc(4 * (L + 1), sizeof(Py_ssize_t))
@@ -46,13 +49,13 @@ cdef class Predictor:
             W[l] = at
             b[l] = at + d[l] * d[l - 1]
             at = b[l] + d[l]
-        self.net = network_t(L, loss, d, s, W, b)
+        self.net = network_t(L, loss_t(loss, output, <real>quantile), d, s, W, b)
         self.size, self.C = at, d[L]
         self.theta = reals(parameters, at, 0)
         if not cnp.PyArray_ISWRITEABLE(parameters):
             raise ValueError("parameters must be writeable")
         self.parameters = parameters
-        self.sample_bytes = lay_out_sample(&self.net, &sample, NULL)
+        self.sample_bytes = lay_out_sample(&self.net, &sample, False, NULL)
 
     def __dealloc__(self):
         free(self.numbers)
@@ -74,10 +77,10 @@ cdef class Predictor:
         cdef sample_t at
         if self.sample_bytes > STACK_BYTES:
             base = checked(allocate(self.sample_bytes, &memory))
-        lay_out_sample(&self.net, &at, base)
+        lay_out_sample(&self.net, &at, False, base)
         at.o[0] = x
-        forward_hidden(&self.net, self.theta, &at, NULL)
-        output_one(self.net.loss, self.C, at.z[self.net.L], <real *>at.o[self.net.L])
+        forward_hidden(&self.net, self.theta, &at, NULL, NULL)
+        output_one(&self.net.loss, self.C, at.z[self.net.L], <real *>at.o[self.net.L])
         memcpy(out, at.o[self.net.L], self.C * sizeof(real))
         free(memory)
         return 0
@@ -123,23 +126,26 @@ cdef class Predictor:
             free(memory)
         return finite
 
-    def loss(self, X, y, weights, double alpha):
-        """Mean loss over the rows of X, the penalty of a batch of them included."""
-        return self.evaluate(X, y, weights, alpha, None)
+    def loss(self, X, y, weights, double alpha, bint relative=False):
+        """Mean loss over the rows of X, the penalty of a batch of them included.
 
-    def loss_and_gradient(self, X, y, weights, double alpha, gradient_out):
+        X is an array (n, d_0) or sparse rows, as `take_inputs` says; with `relative` weights the mean is weighted.
+        """
+        return self.evaluate(X, y, weights, alpha, relative, None)
+
+    def loss_and_gradient(self, X, y, weights, double alpha, gradient_out, bint relative=False):
         """The same, with its gradient by every parameter in `gradient_out`, an array as long as `parameters`."""
         reals(gradient_out, self.size, 0)
-        return self.evaluate(X, y, weights, alpha, gradient_out)
+        return self.evaluate(X, y, weights, alpha, relative, gradient_out)
 
-    cdef double evaluate(self, X, y, weights, double alpha, gradient) except? -1:
-        cdef samples_t samples = self.samples(X, y, weights)
+    cdef double evaluate(self, X, y, weights, double alpha, bint relative, gradient) except? -1:
+        cdef samples_t samples = self.samples(X, y, weights, relative)
         cdef Py_ssize_t l, n = rows_of(X), capacity = chunk_of(&self.net, n)
         cdef trainer_t trainer
         cdef team_t alone
         cdef void *memory = NULL
         cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, 1, True, NULL)
-        cdef double loss, work = 0
+        cdef double loss, work = 0, divisor = divisor_of(&samples, NULL, n)
         memset(&alone, 0, sizeof(alone))
         alone.n_threads = 1
         memset(&trainer, 0, sizeof(trainer))
@@ -152,17 +158,19 @@ cdef class Predictor:
                 loss = batch_pass(&trainer, &samples, NULL, n, alpha, LOSS if gradient is None else GRADIENT, &work)
                 if gradient is not None and alpha != 0:
                     for l in range(1, self.net.L + 1):
-                        add_scaled(self.net.d[l] * self.net.d[l - 1], <real>(alpha / n), self.theta + self.net.W[l],
+                        add_scaled(self.net.d[l] * self.net.d[l - 1], <real>(alpha / divisor),
+                                   self.theta + self.net.W[l],
                                    trainer.gradient + self.net.W[l])
         finally:
             free(memory)
         return loss
 
-    cdef samples_t samples(self, X, y, weights) except *:
+    cdef samples_t samples(self, X, y, weights, bint relative) except *:
         """y: an intp array (n,) of class indices, or the rows (n, C)."""
         cdef samples_t samples
         cdef Py_ssize_t n = rows_of(X)
-        samples.X = reals(X, n, self.net.d[0])
+        take_inputs(X, n, self.net.d[0], &samples)
+        samples.relative = relative
         samples.weights = reals(weights, n, 0) if weights is not None else NULL
         samples.labels, samples.Y = NULL, NULL
         if cnp.PyArray_Check(y) and cnp.PyArray_TYPE(y) == cnp.NPY_INTP:
@@ -186,12 +194,12 @@ cdef class Predictor:
         cdef const real *row = reals(y, self.C, 0)
         cdef const real *data = reals(x, self.net.d[0], 0)
         gradient = cnp.PyArray_SimpleNew(1, &size, REAL_TYPE)
-        lay_out_sample(&self.net, &at, checked(allocate(self.sample_bytes, &memory)))
+        lay_out_sample(&self.net, &at, False, checked(allocate(self.sample_bytes, &memory)))
         try:
             at.o[0] = data
             memcpy(at.y, row, self.C * sizeof(real))
-            loss = forward_loss(&self.net, self.theta, &at, 1, NULL)
-            backward_gradient(&self.net, self.theta, &at, <real *>cnp.PyArray_DATA(gradient))
+            loss = forward_loss(&self.net, self.theta, &at, 1, NULL, NULL)
+            backward_gradient(&self.net, self.theta, &at, NULL, <real *>cnp.PyArray_DATA(gradient))
             return (loss, [copied(at.o[l], self.net.d[l]) for l in range(L + 1)],
                     [copied(at.z[l], self.net.d[l]) for l in range(1, L + 1)],
                     [copied(at.delta[l], self.net.d[l]) for l in range(1, L + 1)], gradient)

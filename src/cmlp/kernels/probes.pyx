@@ -191,22 +191,24 @@ def sums(A):
     return out, sum_of_squares(A.size, at(A)), all_finite(A.size, at(A))
 
 
-def loss_of_sample(str name, z, y, double scale):
+def loss_of_sample(str name, z, y, double scale, str output="identity", double quantile=0.5):
     """scale * loss, o and scale * delta of one sample."""
     cdef Py_ssize_t C = z.shape[0]
+    cdef loss_t loss_kind = loss_t(LOSS_CODES[name], ACTIVATION_CODES[output], <real>quantile)
     zp, yp, o, delta = widened(z), widened(y), new(padded(C)), new(padded(C))
-    loss = loss_one(LOSS_CODES[name], C, at(zp), at(yp), scale, at(o), at(delta))
+    loss = loss_one(&loss_kind, C, at(zp), at(yp), scale, at(o), at(delta))
     return loss, o[:C], delta[:C]
 
 
-def loss_of_batch(str name, Z, Y, scale):
+def loss_of_batch(str name, Z, Y, scale, str output="identity", double quantile=0.5):
     """The sum of scale * loss, O and scale * Delta; Z and Y are C x n, scale n."""
     cdef Py_ssize_t j, C = Z.shape[0], n = Z.shape[1]
+    cdef loss_t loss_kind = loss_t(LOSS_CODES[name], ACTIVATION_CODES[output], <real>quantile)
     Zp, Yp, sp = panels(Z), panels(Y), widened(scale)
     O, Delta = new(Zp.shape), new(Zp.shape)
     loss = 0
     for j from 0 <= j < n by PANEL:
-        loss += loss_panel(LOSS_CODES[name], C, width_at(j, n), at(Zp) + j * C, at(Yp) + j * C, at(sp) + j,
+        loss += loss_panel(&loss_kind, C, width_at(j, n), at(Zp) + j * C, at(Yp) + j * C, at(sp) + j,
                            at(O) + j * C, at(Delta) + j * C)
     return loss, from_panels(O, C, n), from_panels(Delta, C, n)
 
@@ -216,7 +218,7 @@ def updated_parameters(str name, p, g, state, long long t, double learning_rate,
                        bint epsilon_outside=False):
     """p after update number t; `state`, of shape (2, len(p)), changes in place."""
     cdef solver_t solver = solver_t(SOLVER_CODES[name], learning_rate, momentum, 0, beta_1, beta_2, epsilon, nesterov,
-                                    epsilon_outside, t)
+                                    epsilon_outside, t, 0)
     cdef Py_ssize_t n = p.shape[0]
     cdef real *m = at(state)
     out = p.copy()

@@ -78,6 +78,15 @@ typedef bits_t ivec;
    hide the latency of an addition. */
 #define ROW_BLOCK (VL > 8 ? VL : 8)
 
+/* Small loops that must become straight code, so that the vectors they index stay in registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
+
 /* ---- bits --------------------------------------------------------------------------------- */
 
 INLINE ivec as_bits(vec v) { ivec i; memcpy(&i, &v, sizeof i); return i; }
@@ -202,7 +211,19 @@ INLINE vec vec_sign_of(vec magnitude, vec sign) { /* magnitude >= 0 */
     return as_vec(as_bits(magnitude) | (as_bits(sign) & ((bits_t)1 << (8 * sizeof(bits_t) - 1))));
 }
 
-#if VECTOR_BYTES == 64
+/* sqrt(v), 0 <= v < infinity. */
+#if VECTOR_BYTES == 64 && CMLP_DOUBLE
+/* The instruction takes some 36 cycles for 8 doubles; Newton's steps for 1 / sqrt(v) from a guess by halving the exponent,
+   and one for sqrt(v), a third of that. */
+INLINE vec vec_sqrt(vec v) {
+    const vec half = vec_set(0.5) * v, three_halves = vec_set(1.5);
+    vec root, y = as_vec(ivec_set(0x5fe6eb50c7b537a9) - (as_bits(v) >> 1));
+    int step;
+    UNROLL for (step = 0; step < 3; step++) y = y * (three_halves - half * y * y);
+    root = v * y;
+    return root + (vec_set(0.5) * y) * (v - root * root);
+}
+#elif VECTOR_BYTES == 64
 INLINE vec vec_sqrt(vec v) { return (vec)AVX512(sqrt)(v); }
 #elif VECTOR_BYTES == 32
 INLINE vec vec_sqrt(vec v) { return (vec)AVX2(sqrt)(v); }
@@ -243,15 +264,6 @@ INLINE vec vec_zip_high(vec a, vec b) { return SHUFFLE(a, b, ZIP_HIGH); }
 #else
 INLINE vec vec_zip_low(vec a, vec b) { (void)b; return a; }
 INLINE vec vec_zip_high(vec a, vec b) { (void)a; return b; }
-#endif
-
-/* Small loops that must become straight code, so that the vectors they index stay in registers. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define UNROLL _Pragma("GCC unroll 16")
-#else
-#define UNROLL
 #endif
 
 /* The sums of neighbours, of a in the even lanes and of b in the odd ones: lane 2 i is a_i + a_{i + VL/2}. */
@@ -320,6 +332,59 @@ INLINE vec vec_plus(vec a, vec b) { return a + b; }
 VEC_REDUCTION(vec_total, vec_plus)
 VEC_REDUCTION(vec_highest, vec_max)
 INLINE real_t vec_sum(vec v) { return vec_first(vec_total(v, VL)); }
+
+/* ---- chance ---------------------------------------------------------------------------------- */
+
+/* A number in [1, 2) from 32 random bits: those of a mantissa. */
+#if CMLP_DOUBLE
+typedef uint64_t word_t;
+#define WORD(x) ((x) & 0xffffffffu)
+#define ONE_TO_TWO(x) ((x) << 20 | 0x3ff0000000000000)
+#else
+typedef uint32_t word_t;
+#define WORD(x) (x)
+#define ONE_TO_TWO(x) ((x) >> 9 | 0x3f800000)
+#endif
+#if CMLP_VECTORS
+typedef word_t words __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef word_t words;
+#endif
+INLINE vec vec_chance(words x) { /* a bijection of 32 bits (lowbias32; Wellons, 2018) */
+    words bits;
+    vec v;
+    x = WORD(x);
+    x ^= x >> 16;
+    x = WORD(x * 0x7feb352du);
+    x ^= x >> 15;
+    x = WORD(x * 0x846ca68bu);
+    x ^= x >> 16;
+    bits = ONE_TO_TWO(x);
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+#define NEXT_UNIT 0x9e3779b9u
+/* Of the units from `unit` on of a sample with this key, and of one unit of samples with these keys. */
+INLINE vec chance_of_units(uint32_t key, uint32_t unit) {
+    word_t lane[VL];
+    words x;
+    int i;
+    UNROLL for (i = 0; i < VL; i++) lane[i] = (uint32_t)(key + (unit + (uint32_t)i) * NEXT_UNIT);
+    memcpy(&x, lane, sizeof x);
+    return vec_chance(x);
+}
+INLINE vec chance_of_samples(const uint32_t *key, uint32_t unit) {
+    word_t lane[VL];
+    words x;
+    int i;
+    UNROLL for (i = 0; i < VL; i++) lane[i] = (uint32_t)(key[i] + unit * NEXT_UNIT);
+    memcpy(&x, lane, sizeof x);
+    return vec_chance(x);
+}
+
+/* 0 where |v| is below the normal range, with which processors are slow. */
+INLINE vec vec_normal(vec v) { return vec_where_gt(vec_set(REAL_MIN), vec_abs(v), vec_set(0), v); }
 
 /* ---- exponents ----------------------------------------------------------------------------- */
 

@@ -1,11 +1,5 @@
-# From samples to updates: a batch of any size gathered, its gradient, an epoch of updates.
+# From samples to updates: a batch of any size, its gradient, an epoch of updates.
 
-
-cdef struct samples_t:      # n samples as the caller holds them, never copied whole
-    const real *X           # n x d_0
-    const intptr_t *labels  # n class indices, or NULL and
-    const real *Y           # n x C target rows
-    const real *weights     # n, or NULL for ones
 
 cdef struct trainer_t:
     const network_t *net
@@ -16,6 +10,8 @@ cdef struct trainer_t:
     real *v
     solver_t solver
     constants_t constants   # of the update at hand
+    const double *rates     # the learning rate of each update to come, or NULL where it stays
+    dropout_t dropout
     sample_t sample
     batch_t batch
     block_t block
@@ -27,6 +23,7 @@ cdef enum goal_t:
 
 cdef enum:
     WORK_BETWEEN_POLLS = 1 << 25    # samples x parameters, some 10 ms
+    NORM_RUN = 1 << 10              # squares that are summed in the kernels' precision
 
 
 cdef int poll(double *work, double more) except -1 nogil:
@@ -60,13 +57,6 @@ cdef inline share_t share_of(const trainer_t *trainer, Py_ssize_t n, Py_ssize_t 
 cdef inline bint is_finite(double a) noexcept nogil:
     return a - a == 0
 
-cdef inline intptr_t row_of(const intptr_t *index, Py_ssize_t i) noexcept nogil:
-    return index[i] if index != NULL else i
-
-cdef inline real weight_of(const samples_t *samples, intptr_t i) noexcept nogil:
-    return samples.weights[i] if samples.weights != NULL else 1
-
-
 cdef inline double alpha_in_loss(const solver_t *solver) noexcept nogil:
     """AdamW shrinks the weights on its own: its loss has no penalty."""
     return solver.alpha if solver.kind != ADAMW else 0
@@ -89,53 +79,11 @@ cdef double penalty(const network_t *net, const real *theta, double alpha, const
     return alpha / 2 * total
 
 
-cdef inline void load_sample(const network_t *net, const samples_t *samples, intptr_t i, sample_t *at) noexcept nogil:
-    cdef Py_ssize_t k, C = net.d[net.L]
-    at.o[0] = samples.X + i * net.d[0]
-    for k from 0 <= k < C by VL:
-        vec_store(at.y + k, vec_set(0) if samples.labels != NULL else load_part(samples.Y + i * C + k, C - k))
-    if samples.labels != NULL:
-        at.y[samples.labels[i]] = 1
-
-
-cdef void load_batch(const network_t *net, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
-                     Py_ssize_t first, Py_ssize_t end, double batch_size, batch_t *at) noexcept nogil:
-    """Samples `first` to `end` of n: X^T, X, Y^T, and scale = weight / batch size; the padding becomes 0."""
-    cdef Py_ssize_t i, C = net.d[net.L]
-    cdef samples_t mine = from_row(net, samples, first) if index == NULL else samples[0]
-    cdef const intptr_t *order = index + first if index != NULL else NULL
-    gather_rows(first, end, n, net.d[0], samples.X, index, at.rows[0])
-    transpose_panels(first, end, n, net.d[0], False, at.rows[0], at.X_t)
-    if samples.labels != NULL:
-        memset(at.Y + first * C, 0, C * padded(end - first) * sizeof(real))
-        for i in range(first, end):
-            at.Y[panel_at(i, C, end) + samples.labels[row_of(index, i)] * width_at(i // PANEL * PANEL, end)] = 1
-    else:
-        columns_of(end - first, C, mine.Y, order, at.Y + first * C)
-    for i in range(first, first + padded(end - first)):
-        at.scale[i] = <real>(weight_of(samples, row_of(index, i)) / batch_size) if i < end else 0
-
-cdef inline Py_ssize_t panel_at(Py_ssize_t i, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
-    """Where column i of a rows x n matrix in panels begins."""
-    return i // PANEL * PANEL * rows + i % PANEL
-
-
-cdef inline samples_t from_row(const network_t *net, const samples_t *samples, Py_ssize_t start) noexcept nogil:
-    """The samples from `start` on."""
-    cdef samples_t rest = samples[0]
-    rest.X = samples.X + start * net.d[0]
-    if samples.labels != NULL:
-        rest.labels = samples.labels + start
-    else:
-        rest.Y = samples.Y + start * net.d[net.L]
-    if samples.weights != NULL:
-        rest.weights = samples.weights + start
-    return rest
-
-
 cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
                        double alpha, goal_t goal, double *work) except? -1 nogil:
     """The loss of a batch with its penalty; its gradient without; or one update, if the loss is finite.
+
+    A batch whose weights are all 0 where these are relative counts for nothing.
 
     A batch is worked off in chunks.  In a team each thread takes a share of the samples as far as the deltas, then a
     share of the rows of each gradient: what it computes is the same for any number of threads.
@@ -143,24 +91,31 @@ cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intpt
     cdef samples_t rest
     cdef const intptr_t *order
     cdef Py_ssize_t start, m, j
-    cdef double loss = 0
+    cdef double loss = 0, divisor = divisor_of(samples, index, n)
+    cdef bint clips = goal == UPDATE and trainer.solver.clip_norm > 0
+    if divisor == 0:
+        return 0
+    trainer.dropout.t = trainer.solver.t + 1
     for start from 0 <= start < n by trainer.batch.capacity:
         m = min(n - start, trainer.batch.capacity)
         rest = samples[0] if index != NULL else from_row(trainer.net, samples, start)
         order = index + start if index != NULL else NULL
         if start == 0 and alpha != 0:
             sum_squares(trainer)
-        share_of_chunk(trainer, &rest, order, m, n, goal)
+        trainer.dropout.first = start
+        share_of_chunk(trainer, &rest, order, m, divisor, goal)
         team_meet(trainer.team)
         if start == 0 and alpha != 0:
             for j in range(1, trainer.net.L + 1):
-                loss += alpha / (2 * <double>n) * trainer.batch.squares[j]
+                loss += alpha / (2 * divisor) * trainer.batch.squares[j]
         for j from 0 <= j < m by PANEL:
             loss += trainer.batch.loss[j // PANEL]
         if goal == UPDATE and not is_finite(loss):
             return loss
         if goal != LOSS:
-            gradients(trainer, m, start > 0, n if goal == UPDATE and start + m == n else 0)
+            gradients(trainer, m, start > 0, divisor if goal == UPDATE and not clips and start + m == n else 0)
+        if clips and start + m == n:
+            clipped_update(trainer, divisor)
         poll_for_team(trainer, work, <double>m * trainer.size)
         if trainer.team.stop:
             return NAN
@@ -176,8 +131,8 @@ cdef void sum_squares(trainer_t *trainer) noexcept nogil:
 
 
 cdef void share_of_chunk(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t m,
-                         Py_ssize_t n, goal_t goal) noexcept nogil:
-    """This thread's samples of a chunk of m, of a batch of n: the loss and, but for LOSS, the deltas."""
+                         double divisor, goal_t goal) noexcept nogil:
+    """This thread's samples of a chunk of m: the loss and, but for LOSS, the deltas."""
     cdef const network_t *net = trainer.net
     cdef batch_t *at = &trainer.batch
     cdef share_t mine = share_of(trainer, m, PANEL)
@@ -185,8 +140,8 @@ cdef void share_of_chunk(trainer_t *trainer, const samples_t *samples, const int
     at.X_t = at.O[0] + (trainer.rank * at.group if at.group < at.capacity else mine.first) * net.d[0]
     for j from mine.first <= j < mine.end by at.group:
         end = min(mine.end, j + at.group)
-        load_batch(net, samples, index, m, j, end, n, at)
-        forward_loss_batch(net, trainer.theta, at, j, end)
+        load_batch(net, samples, index, m, j, end, divisor, &trainer.dropout, at)
+        forward_loss_batch(net, trainer.theta, at, j, end, &trainer.dropout)
         if goal != LOSS:
             deltas_and_rows(trainer, m, j, end)
 
@@ -195,30 +150,30 @@ cdef void deltas_and_rows(trainer_t *trainer, Py_ssize_t n, Py_ssize_t first, Py
     cdef const network_t *net = trainer.net
     cdef batch_t *at = &trainer.batch
     cdef Py_ssize_t l
-    backward_deltas(net, trainer.theta, at, first, end)
+    backward_deltas(net, trainer.theta, at, first, end, &trainer.dropout)
     for l in range(1, net.L):
         transpose_panels(first, end, n, net.d[l], True, at.rows[l], at.O[l] + first * net.d[l])
 
 
-cdef void gradients(trainer_t *trainer, Py_ssize_t m, bint accumulate, Py_ssize_t n) noexcept nogil:
-    """This thread's rows of each gradient of a chunk of m and, if n is not 0, their update for a batch of n."""
+cdef void gradients(trainer_t *trainer, Py_ssize_t m, bint accumulate, double divisor) noexcept nogil:
+    """This thread's rows of each gradient of a chunk of m and, if the divisor is not 0, their update."""
     cdef const network_t *net = trainer.net
     cdef solver_t *solver = &trainer.solver
     cdef Py_ssize_t l, i
     cdef share_t mine
-    cdef real eta = <real>solver.learning_rate, decay = <real>(solver.alpha / n) if n else 0
-    if n:
+    cdef real eta = <real>solver.learning_rate, decay = <real>(solver.alpha / divisor) if divisor else 0
+    if divisor:
         solver.t += 1
         trainer.constants = constants_of(solver)
     for l in range(1, net.L + 1):
         mine = share_of(trainer, net.d[l], TILE_ROWS)
         row_sums(mine.first, mine.end, net.d[l], m, trainer.batch.Delta[l], accumulate, trainer.gradient + net.b[l])
-        if n and trainer.m == NULL and not accumulate:
+        if divisor and trainer.m == NULL and not accumulate:
             sgd_rows(trainer, m, l, mine, eta, eta * decay)
         else:
             for i from mine.first <= i < mine.end by ROWS_AT_ONCE:
-                gradient_rows(trainer, m, l, i, min(mine.end, i + ROWS_AT_ONCE), accumulate, n, eta, decay)
-        if n:
+                gradient_rows(trainer, m, l, i, min(mine.end, i + ROWS_AT_ONCE), accumulate, divisor != 0, eta, decay)
+        if divisor:
             update_run(trainer, net.b[l] + mine.first, mine.end - mine.first, eta, 0)
 
 cdef inline void sgd_rows(trainer_t *trainer, Py_ssize_t m, Py_ssize_t l, share_t mine, real eta,
@@ -245,15 +200,50 @@ cdef inline void update_run(trainer_t *trainer, Py_ssize_t start, Py_ssize_t n, 
         solver_update(&trainer.solver, &trainer.constants, n, decay, g, p, trainer.m + start, trainer.v + start)
 
 
-cdef void apply_gradient(trainer_t *trainer) noexcept nogil:
+cdef void clipped_update(trainer_t *trainer, double divisor) noexcept nogil:
+    """This thread's rows of an update from the gradient as it stands, shortened to the length it may have."""
+    cdef const network_t *net = trainer.net
+    cdef solver_t *solver = &trainer.solver
+    cdef Py_ssize_t l, W, b
+    cdef share_t mine
+    cdef real eta = <real>solver.learning_rate, shorter
+    solver.t += 1
+    trainer.constants = constants_of(solver)
+    team_meet(trainer.team)
+    shorter = shortening(trainer)
+    team_meet(trainer.team)
+    for l in range(1, net.L + 1):
+        mine = share_of(trainer, net.d[l], TILE_ROWS)
+        W, b = net.W[l] + mine.first * net.d[l - 1], net.b[l] + mine.first
+        scale_run((mine.end - mine.first) * net.d[l - 1], shorter, trainer.gradient + W)
+        scale_run(mine.end - mine.first, shorter, trainer.gradient + b)
+        update_run(trainer, W, (mine.end - mine.first) * net.d[l - 1], eta, <real>(solver.alpha / divisor))
+        update_run(trainer, b, mine.end - mine.first, eta, 0)
+
+cdef real shortening(const trainer_t *trainer) noexcept nogil:
+    """min(1, clip_norm / |gradient|); the penalty's share is not in the gradient."""
+    cdef Py_ssize_t i, n = trainer.size
+    cdef double total = 0
+    for i from 0 <= i < n by NORM_RUN:
+        total += sum_of_squares(min(n - i, <Py_ssize_t>NORM_RUN), trainer.gradient + i)
+    return <real>min(1.0, trainer.solver.clip_norm / max(sqrt(total), <double>REAL_MIN))
+
+cdef inline void scale_run(Py_ssize_t n, real factor, real *a) noexcept nogil:
+    cdef Py_ssize_t i
+    for i from 0 <= i < n by VL:
+        store_part(a + i, vec_set(factor) * load_part(a + i, n - i), n - i)
+
+
+cdef void apply_gradient(trainer_t *trainer, double alpha) noexcept nogil:
     """One update of every layer from the gradient of one sample."""
     cdef const network_t *net = trainer.net
     cdef solver_t *solver = &trainer.solver
     cdef Py_ssize_t l
-    solver.t += 1
+    if solver.clip_norm > 0:
+        scale_run(trainer.size, shortening(trainer), trainer.gradient)
     trainer.constants = constants_of(solver)
     for l in range(1, net.L + 1):
-        update_run(trainer, net.W[l], net.d[l] * net.d[l - 1], <real>solver.learning_rate, <real>solver.alpha)
+        update_run(trainer, net.W[l], net.d[l] * net.d[l - 1], <real>solver.learning_rate, <real>alpha)
         update_run(trainer, net.b[l], net.d[l], <real>solver.learning_rate, 0)
 
 
@@ -263,18 +253,25 @@ cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intpt
     cdef const network_t *net = trainer.net
     cdef sample_t *at = &trainer.sample
     cdef solver_t *solver = &trainer.solver
-    cdef double loss
-    load_sample(net, samples, i, at)
-    loss = forward_loss(net, trainer.theta, at, weight_of(samples, i), held)
-    loss += penalty(net, trainer.theta, alpha_in_loss(solver), held)
+    cdef double loss, weight = weight_of(samples, i), alpha = solver.alpha, eta = solver.learning_rate
+    if is_relative(samples):
+        if weight == 0:
+            return 0
+        alpha, weight = alpha / weight, 1
+    solver.t += 1
+    trainer.dropout.t, trainer.dropout.first = solver.t, 0
+    load_sample(net, samples, i, &trainer.dropout, at)
+    loss = forward_loss(net, trainer.theta, at, <real>weight, held, &trainer.dropout)
+    if solver.kind != ADAMW:
+        loss += penalty(net, trainer.theta, alpha, held)
     if not is_finite(loss):
+        solver.t -= 1
         return loss
-    if trainer.m == NULL:
-        backward_sgd(net, trainer.theta, at, <real>solver.learning_rate, <real>(solver.learning_rate * solver.alpha),
-                     held)
+    if trainer.m == NULL and solver.clip_norm == 0:
+        backward_sgd(net, trainer.theta, at, <real>eta, <real>(eta * alpha), held, &trainer.dropout)
     else:
-        backward_gradient(net, trainer.theta, at, trainer.gradient)
-        apply_gradient(trainer)
+        backward_gradient(net, trainer.theta, at, &trainer.dropout, trainer.gradient)
+        apply_gradient(trainer, alpha)
     return loss
 
 
@@ -292,17 +289,28 @@ cdef double train_on_samples(trainer_t *trainer, const samples_t *samples, const
         start += m
     return loss
 
+cdef inline bint can_hold(const trainer_t *trainer) noexcept nogil:
+    return trainer.m == NULL and trainer.solver.clip_norm == 0 and trainer.dropout.keep == NULL
+
+cdef inline void take_rate(trainer_t *trainer) noexcept nogil:
+    """The learning rate of the next update."""
+    if trainer.rates != NULL:
+        trainer.solver.learning_rate = trainer.rates[0]
+        trainer.rates += 1
+
 cdef double train_on_block(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t m,
                            double *total, double *work) except? -1 nogil:
     cdef block_t *block = &trainer.block
-    cdef bint holds = block.capacity > 0 and trainer.m == NULL and m >= LEAST_BLOCK
     cdef double loss = 0, shrink = trainer.solver.learning_rate * trainer.solver.alpha
+    cdef bint alike = shrink == 0 or not (is_relative(samples) or trainer.rates != NULL)    # the shrinking of all
+    cdef bint holds = block.capacity > 0 and m >= LEAST_BLOCK and alike and can_hold(trainer)
     cdef Py_ssize_t j
     if holds:
-        begin_block(trainer.net, trainer.theta, samples.X, index, m, trainer.solver.learning_rate, trainer.solver.alpha,
+        begin_block(trainer.net, trainer.theta, samples, index, m, trainer.solver.learning_rate, trainer.solver.alpha,
                     block)
     try:
         for j in range(m):
+            take_rate(trainer)
             loss = update_on_sample(trainer, samples, row_of(index, j), block.held if holds else NULL)
             if not is_finite(loss):
                 break
@@ -328,6 +336,7 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
         return total / n if is_finite(loss) else loss
     for start from 0 <= start < n by batch_size:
         m = min(n - start, batch_size)
+        take_rate(trainer)
         if index != NULL:
             loss = batch_pass(trainer, samples, index + start, m, alpha, UPDATE, &work)
         else:
@@ -349,7 +358,7 @@ cdef bint predict(const network_t *net, const real *theta, const real *X, Py_ssi
         columns_of(m, net.d[0], X + start * net.d[0], NULL, at.X_t)
         if not all_finite(net.d[0] * padded(m), at.X_t):
             return False
-        forward_hidden_batch(net, theta, at, 0, m)
+        forward_hidden_batch(net, theta, at, 0, m, NULL)
         outputs_of(net, m, at, out + start * C)
         poll(&work, <double>m * (net.b[net.L] + C))
     return True
@@ -360,5 +369,5 @@ cdef void outputs_of(const network_t *net, Py_ssize_t n, const batch_t *at, real
     for j from 0 <= j < n by PANEL:
         width = width_at(j, n)
         O = at.O[net.L] + j * C
-        output_panel(net.loss, C, width, at.Z[net.L] + j * C, O)
+        output_panel(&net.loss, C, width, at.Z[net.L] + j * C, O)
         transpose(C, min(n - j, width), O, width, NULL, out + j * C, C)

@@ -45,7 +45,7 @@ cdef Py_ssize_t widest(const network_t *net) noexcept nogil:
     return d
 
 
-cdef size_t lay_out_sample(const network_t *net, sample_t *at, void *base) noexcept nogil:
+cdef size_t lay_out_sample(const network_t *net, sample_t *at, bint copies_x, void *base) noexcept nogil:
     """Cuts `base` up for one sample; returns the bytes that takes (with base NULL that is all it does)."""
     cdef arena_t arena = arena_t(<uintptr_t>base, 0)
     cdef Py_ssize_t l
@@ -55,6 +55,7 @@ cdef size_t lay_out_sample(const network_t *net, sample_t *at, void *base) noexc
     cdef real *run
     at.o, at.z, at.delta = <const real **>o, z, delta
     at.y = take_reals(&arena, 1, net.d[net.L])
+    at.x = take_reals(&arena, 1, net.d[0]) if copies_x else NULL
     for l in range(1, net.L + 1):
         run = take_reals(&arena, 3, net.d[l])
         if base != NULL:

@@ -1,0 +1,46 @@
+"""X as the kernels take it: dense rows or sparse ones, and pieces of it to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from .. import validation as check
+from ..network import Network
+from ..validation import Array
+
+ENTRIES_AT_A_TIME = 1 << 20  # of sparse rows that are made dense to predict them
+
+
+def as_rows(name: str, X: Any, network: Network) -> Any:
+    """A C-contiguous array, or (entries, columns, starts) of sparse rows."""
+    if not sparse.issparse(X):
+        return check.in_precision(name, X, network.dtype, network._kernels)
+    X = X.tocsr()
+    entries = check.in_precision(name, X.data, network.dtype, network._kernels)
+    columns = np.ascontiguousarray(X.indices, np.int32)
+    return entries, columns, np.ascontiguousarray(X.indptr, np.intp)
+
+
+def check_sparse(name: str, X: Any) -> None:
+    """Refuses sparse matrices that contradict themselves."""
+    if sparse.issparse(X) and hasattr(X, "check_format"):
+        try:
+            X.check_format(full_check=True)
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"{name} is a malformed sparse matrix: {error}") from None
+
+
+def chunks(X: Any, features: int, rows: Array | None = None) -> Callable[[], Iterator[Array]]:
+    """Gives dense pieces of X, or of its `rows`, as often as it is called."""
+    if not isinstance(X, tuple):
+        picked = X if rows is None else X[rows]
+        return lambda: iter((picked,))
+    matrix = sparse.csr_matrix(X, shape=(len(X[2]) - 1, features))
+    if rows is not None:
+        matrix = matrix[rows]
+    step = max(1, ENTRIES_AT_A_TIME // features)
+    return lambda: (matrix[i : i + step].toarray() for i in range(0, matrix.shape[0], step))

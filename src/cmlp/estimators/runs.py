@@ -1,0 +1,285 @@
+"""A fit once its arguments are checked: by the epochs of a stochastic solver, or by L-BFGS."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+from sklearn.utils import _safe_indexing
+
+from .. import validation as check
+from ..exceptions import DivergenceError
+from ..fitting import call_back, checked_callbacks, seed_of
+from ..lbfgs import minimise
+from ..network import Network
+from ..options import Options
+from ..training import History, Samples, Solver, Watch, train
+from ..validation import Array
+from .callbacks import FitEvents
+from .inputs import chunks
+from .parameters import DEFAULT_BATCH, SKLEARN_SCHEDULES
+
+SOLVER_FAILED = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+Validate = Callable[[], tuple[float, float]]
+
+
+class Run:
+    """What is to be trained, with all that can be refused behind it.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    network : Network
+    samples : Samples
+    targets : ndarray
+        Those of `samples` without label smoothing.
+    held : tuple of X, y, encoded y, or None
+        To validate on; X and y as the caller gave them.
+    """
+
+    def __init__(self, estimator: Any, network: Network, samples: Samples, incremental: bool):
+        self.estimator, self.network, self.samples, self.incremental = estimator, network, samples, incremental
+        self.heard = checked_callbacks(estimator.callbacks)
+        self.options = options_of(estimator)
+        self.options.keep(len(network.layer_sizes) - 2)
+        self.validate: Validate | None = None
+        self.epochs = 0
+
+    # ---- validation --------------------------------------------------------------------------------
+
+    def hold_out(self, X: Any, y: Any, targets: Array) -> None:
+        """Sets samples aside to validate on, as scikit-learn chooses them."""
+        estimator, weights = self.estimator, self.samples.weights
+        rows, held = train_test_split(
+            self.samples.rows,
+            random_state=estimator._random_state,
+            test_size=estimator.validation_fraction,
+            stratify=estimator._strata(targets),
+        )
+        if len(held) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        if weights is not None and not (weights[rows].any() and weights[held].any()):
+            raise ValueError("sample_weight is zero for all samples to train on or for all held out")
+        held_weights = None if weights is None else weights[held]
+        raw = (_safe_indexing(X, held), _safe_indexing(y, held)) if estimator._scores_by_scorer() else (None, None)
+        X_held = chunks(self.samples.X, self.network.layer_sizes[0], held)
+        self.validate_on(X_held, targets[held], held_weights, *raw)
+        self.samples = self.samples._replace(rows=rows)
+
+    def validate_on(self, X_held: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
+        """Scores on these samples after each epoch."""
+        estimator, network = self.estimator, self.network
+        scorer = get_scorer(estimator.scoring) if estimator._scores_by_scorer() else None
+
+        def validate() -> tuple[float, float]:
+            loss, outputs = _loss_and_outputs(network, X_held, targets, weights)
+            if not np.isfinite(outputs).all():
+                return math.nan, loss
+            if scorer is not None:
+                return float(scorer(estimator, X, y)), loss
+            return (-loss if estimator.scoring == "loss" else estimator._score_outputs(outputs, targets, weights)), loss
+
+        self.validate = validate
+
+    # ---- stochastic solvers ------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """The solver and what watches it; warns of a batch size that is too large."""
+        estimator, options = self.estimator, self.options
+        n = len(self.samples.rows)
+        if self.incremental:
+            self.options = options = options._replace(max_iter=1)
+        if not self.incremental or estimator._optimizer is None or not estimator._optimizer.serves(options):
+            dropout = options.keep(len(self.network.layer_sizes) - 2) is not None
+            estimator._optimizer = Solver(options, seed_of(estimator._random_state) if dropout else 0)
+        estimator._optimizer.options = options
+        with self.network._engine:
+            estimator._optimizer.begin(self.network)
+        if estimator.batch_size != DEFAULT_BATCH and estimator.batch_size > n:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+            )
+        per_output = self.network.layer_sizes[-1] if self.network.loss_name == "squared_error" else 1
+        self.watch = Watch(
+            self.network, estimator._history, estimator.tol * per_output, estimator.n_iter_no_change, self.validate
+        )
+
+    def train(self, events: FitEvents) -> None:
+        estimator, rows = self.estimator, self.samples.rows
+        place = np.arange(len(rows), dtype=np.intp)
+
+        def order() -> Array:
+            nonlocal place
+            if estimator.shuffle:
+                permutation = np.arange(len(rows), dtype=np.intp)
+                estimator._random_state.shuffle(permutation)
+                place = place[permutation]
+            return rows[place]
+
+        def epoch_ends() -> bool:
+            self.epochs += 1
+            note(estimator, self.watch.history, self.epochs)
+            stop = call_back(self.heard, self.watch.history, estimator._optimizer, estimator)
+            stop = events.epoch_ends() or stop
+            if not stop and self.epochs < self.options.max_iter:
+                events.epoch_begins()
+            return stop
+
+        every_row = not estimator.shuffle and len(rows) == len(self.samples.y)
+        events.epoch_begins()
+        try:
+            outcome = train(
+                self.network, self.samples, estimator._optimizer, self.watch, None if every_row else order, epoch_ends,
+                lambda shrunk: print_stall(estimator, shrunk),
+            )  # fmt: skip
+        except DivergenceError as error:
+            self._diverged(error)
+            return
+        if outcome == "interrupted":
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        elif outcome == "max_iter" and not self.incremental:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    def _diverged(self, error: DivergenceError) -> None:
+        """A validated run falls back on its best parameters; another is at its last finite ones."""
+        history, estimator = self.watch.history, self.estimator
+        if self.validate is None or history.best_parameters is None:
+            if not history.loss_curve_:
+                history.loss_curve_.append(math.nan)
+            note(estimator, history, self.epochs)
+            raise DivergenceError(f"{SOLVER_FAILED} ({error})") from error
+        assert history.validation_scores_ is not None
+        assert history.validation_loss_curve_ is not None
+        for curve in (history.loss_curve_, history.validation_scores_, history.validation_loss_curve_):
+            curve.append(math.nan)
+        note(estimator, history, self.epochs + 1)
+        self.watch.restore_best()
+        warnings.warn(
+            f"{error}; the parameters of the best validation score are restored", ConvergenceWarning, stacklevel=6
+        )
+
+    # ---- L-BFGS ------------------------------------------------------------------------------------
+
+    def minimise(self, events: FitEvents) -> None:
+        estimator, options = self.estimator, self.options
+        history = History()
+        solver = Solver(options)
+
+        def iteration_ends(iteration: int, loss: float) -> bool:
+            history.loss_curve_.append(loss)
+            if estimator.verbose:
+                print(f"Iteration {iteration}, loss = {loss:.8f}")
+            stop = call_back(self.heard, history, solver, estimator)
+            stop = events.epoch_ends() or stop
+            if not stop and iteration < options.max_iter:
+                events.epoch_begins()
+            return stop
+
+        events.epoch_begins()
+        minimum = minimise(
+            self.network, self.samples, options.alpha, options.tol, options.max_iter, options.max_fun, iteration_ends
+        )
+        estimator.n_iter_, estimator.loss_ = minimum.n_iter, minimum.loss
+        if not minimum.finite:
+            raise DivergenceError(SOLVER_FAILED)
+        if minimum.problem is not None:
+            kind = UserWarning if minimum.interrupted else ConvergenceWarning
+            warnings.warn(minimum.problem, kind, stacklevel=5)
+
+
+def options_of(estimator: Any) -> Options:
+    """scikit-learn's Adam has no schedules: where it has none, neither has ours."""
+    schedule = estimator.learning_rate
+    if estimator.solver == "adam" and schedule in SKLEARN_SCHEDULES:
+        schedule = "constant"
+    return Options(
+        solver=estimator.solver,
+        batch_size=estimator.batch_size,
+        learning_rate=schedule,
+        max_iter=int(estimator.max_iter),
+        max_fun=int(estimator.max_fun),
+        nesterovs_momentum=bool(estimator.nesterovs_momentum),
+        dropout=estimator.dropout,
+        input_dropout=estimator.input_dropout,
+        max_grad_norm=estimator.max_grad_norm,
+        warmup_epochs=estimator.warmup_epochs,
+        n_threads=estimator.n_threads,
+        epsilon_outside=True,
+        alpha=float(estimator.alpha),
+        learning_rate_init=float(estimator.learning_rate_init),
+        power_t=float(estimator.power_t),
+        tol=float(estimator.tol),
+        momentum=float(estimator.momentum),
+        beta_1=float(estimator.beta_1),
+        beta_2=float(estimator.beta_2),
+        epsilon=float(estimator.epsilon),
+    ).checked_extras()
+
+
+def note(estimator: Any, history: History, epochs: int) -> None:
+    """The estimator takes over what an epoch leaves."""
+    validated = history.validation_scores_ is not None
+    estimator.n_iter_ = epochs
+    estimator.loss_curve_ = history.loss_curve_
+    estimator.loss_ = history.loss_curve_[-1]
+    estimator.t_ = history.samples_seen
+    estimator._no_improvement_count = history.stalled
+    estimator.validation_scores_ = history.validation_scores_
+    estimator.validation_loss_curve_ = history.validation_loss_curve_
+    estimator.best_validation_score_ = history.best_validation_score_
+    estimator.best_loss_ = None if validated else history.best_loss_
+    if estimator.verbose:
+        print(f"Iteration {epochs}, loss = {estimator.loss_:.8f}")
+        if validated:
+            print(f"Validation score: {estimator.validation_scores_[-1]:f}")
+
+
+def print_stall(estimator: Any, shrunk: bool) -> None:
+    if not estimator.verbose:
+        return
+    what = "Training loss" if estimator.validation_scores_ is None else "Validation score"
+    since = f"for {estimator.n_iter_no_change} consecutive epochs."
+    if shrunk:
+        then = f"Setting learning rate to {estimator._optimizer.learning_rate:f}"
+    elif estimator._optimizer.options.learning_rate == "adaptive":
+        then = "Learning rate too small. Stopping."
+    else:
+        then = "Stopping."
+    print(f"{what} did not improve more than tol={estimator.tol:f} {since} {then}")
+
+
+def _loss_and_outputs(network: Network, pieces: Any, targets: Array, weights: Array | None) -> tuple[float, Array]:
+    """The mean loss over samples that come in dense pieces, and their outputs."""
+    outputs: list[Any] = []
+    total, weight, start = 0.0, 0.0, 0
+    for X in pieces():
+        end = start + len(X)
+        w = None if weights is None else weights[start:end]
+        share = float(len(X)) if w is None else float(w.sum(dtype=np.float64))
+        if share > 0:
+            total += share * network._engine.loss(X, targets[start:end], w, 0.0, True)
+        weight += share
+        outputs.append(network._predict(X))
+        start = end
+    return total / weight, np.concatenate(outputs)
+
+
+def checked_targets(name: str, network: Network, encoded: Array) -> Array:
+    return check.targets(
+        name, encoded, len(encoded), network.layer_sizes[-1], network.loss_name, network.dtype, network._kernels
+    )

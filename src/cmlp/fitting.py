@@ -1,0 +1,390 @@
+"""cmlp.fit: from a table to a model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import validation as check
+from .exceptions import DivergenceError
+from .labels import CLASS_LOSSES, REGRESSION_LOSSES, Task, read_task, smoothed
+from .lbfgs import minimise
+from .model import Model, score_of
+from .network import Network, precision
+from .options import Options
+from .progress import Progress
+from .training import History, Samples, Solver, Watch, hold_out, train
+from .validation import Array
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+SCORES = ("accuracy", "r2", "loss")
+
+
+class EpochState(NamedTuple):
+    """What a callback is called with after each epoch; returning True ends the training.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1 on.
+    loss : float
+        Mean training loss of the epoch, the L2 term included.
+    validation_loss, validation_score : float or None
+    learning_rate : float
+        Of the epoch just ended; the last update's where it changes from update to update.
+    model : Model, MLPClassifier or MLPRegressor
+        As it is after this epoch.
+    """
+
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    validation_score: float | None
+    learning_rate: float
+    model: Any
+
+
+def fit(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    hidden_layer_sizes: Any = (256,),
+    activation: Any = "relu",
+    loss: str | None = None,
+    solver: str = "adam",
+    alpha: float = 0.0001,
+    batch_size: int | str = "auto",
+    learning_rate: str = "constant",
+    learning_rate_init: float = 0.001,
+    power_t: float = 0.5,
+    max_iter: int = 200,
+    shuffle: bool = True,
+    random_state: Any = None,
+    tol: float = 1e-4,
+    verbose: bool | int = False,
+    momentum: float = 0.9,
+    nesterovs_momentum: bool = True,
+    early_stopping: bool = False,
+    validation_fraction: float = 0.1,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-8,
+    n_iter_no_change: int = 10,
+    max_fun: int = 15000,
+    n_threads: int | None = None,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Any = None,
+    X_val: ArrayLike | None = None,
+    y_val: ArrayLike | None = None,
+    scoring: str | Callable[..., float] | None = None,
+    callbacks: Any = None,
+    out_activation: str | None = None,
+    quantile: float = 0.5,
+    label_smoothing: float = 0.0,
+    dropout: Any = 0.0,
+    input_dropout: float = 0.0,
+    max_grad_norm: float | None = None,
+    warmup_epochs: float = 0.0,
+    dtype: Any = None,
+) -> Model:
+    """Trains a network on a table.
+
+    The task follows from y as scikit-learn reads it: strings, booleans, integers and whole floats are classes, floats
+    with fractions are values of a regression, a matrix of 0 and 1 is multilabel; a loss for regression makes a
+    regression of any numbers.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, features)
+        Finite numbers.  Standardised columns train best.
+    y : array-like of shape (n,) or (n, outputs)
+    hidden_layer_sizes : int or sequence of int, default (256,)
+    activation : str or sequence of str, default "relu"
+        One name for all hidden layers or a name each; see `Network`.
+    loss : str, optional
+        binary_cross_entropy for two classes and multilabel, cross_entropy for more, squared_error for regression; or
+        cross_entropy for two classes, absolute_error, huber, log_cosh, quantile or poisson for regression.
+    solver : {"adam", "sgd", "adamw", "rmsprop", "lbfgs"}, default "adam"
+        lbfgs takes all samples at once, by scipy.optimize, which must be installed; an epoch is then an iteration.
+    alpha : float, default 0.0001
+        L2 term: alpha / (2 batch size) times the sum of squared weights.
+    batch_size : int or "auto", default "auto"
+        Samples per update; "auto" is 200, at most n.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine", "one_cycle"}, default "constant"
+        Schedule: constant; learning_rate_init / (t + 1)^power_t after t samples; divided by 5 whenever the training
+        stalls; falling along a half cosine to 0 at max_iter; up from a 25th over 30 % of the updates of max_iter epochs
+        and down again to almost 0.
+    learning_rate_init : float, default 0.001
+    power_t : float in [0, 10], default 0.5
+    max_iter : int, default 200
+        Epochs at most.
+    shuffle : bool, default True
+        Whether each epoch takes the samples in a new random order.
+    random_state : int, RandomState, Generator or None
+        Of the initial parameters, the held-out part and the shuffles.
+    tol : float, default 1e-4
+        What counts as an improvement of the loss or of the validation score.
+    verbose : bool or int, default False
+        Progress: a bar on a terminal where tqdm is installed, else a line per epoch.
+    momentum : float in [0, 1], default 0.9
+        Of sgd.
+    nesterovs_momentum : bool, default True
+        Of sgd.
+    early_stopping : bool, default False
+        Whether to hold out validation_fraction of the samples, stop when their score improves no more and restore the
+        best parameters.
+    validation_fraction : float in (0, 1), default 0.1
+    beta_1, beta_2 : float in [0, 1), default 0.9 and 0.999
+        Of adam and adamw; beta_2 also of rmsprop.
+    epsilon : float, default 1e-8
+        Of adam, adamw and rmsprop.
+    n_iter_no_change : int, default 10
+        The training stops when more epochs than this in a row bring no improvement.
+    max_fun : int, default 15000
+        Evaluations of the loss at most, of lbfgs.
+    n_threads : int, optional
+        Threads that share each batch; the result is the same, to the bit, for any number.  By default as many as are
+        quickest for the sizes, and one outside the main thread or in a child process.
+    sample_weight : array-like of shape (n,), optional
+        Relative importance of the samples: factors of their losses, scaled to a mean of one.
+    class_weight : dict or "balanced", optional
+        Weights by class, beside sample_weight: label to weight, 1 where left out, or n / (C * samples of the class).
+    X_val, y_val : array-like, optional
+        A validation set, which turns early stopping on and takes the place of the held-out part.
+    scoring : {"accuracy", "r2", "loss"} or callable, optional
+        What decides when to stop, on the validation set: accuracy for classes, R2 for values, the loss, or what
+        ``scoring(model, X_val, y_val)`` returns, higher being better.  By default accuracy or R2.
+    callbacks : callable or sequence of callables, optional
+        Each is called with an `EpochState` after every epoch; the training ends where one returns True.
+    out_activation : str, optional
+        Of the last layer, for regression: any activation, by default identity.
+    quantile : float in (0, 1), default 0.5
+        Of loss "quantile": the share of y that is to lie below the prediction.
+    label_smoothing : float in [0, 1), default 0
+        Share of each target that is spread evenly over all classes (Szegedy et al., 2016).
+    dropout : float or sequence of float in [0, 1), default 0
+        Chance that a hidden unit is left out of an update, for all hidden layers or one each; what stays is scaled up.
+    input_dropout : float in [0, 1), default 0
+        The same for the inputs.
+    max_grad_norm : float, optional
+        An update's gradient, its L2 term left out, is shortened to this length where it is longer.
+    warmup_epochs : float, default 0
+        The learning rate rises from 0 in equal steps over this many epochs.
+    dtype : {"float32", "float64"}, optional
+        Precision of everything; by default float32 if X is, else float64.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an argument that is out of its range, naming it.
+    DivergenceError
+        If the loss or the parameters become NaN or infinite; its `model` has the last finite parameters.
+
+    Warns
+    -----
+    UserWarning
+        On Ctrl-C, which ends the training; the model returned has the parameters of the last finished update or, with a
+        validation set, the best so far.
+
+    Examples
+    --------
+    >>> import cmlp
+    >>> X = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    >>> model = cmlp.fit(X, ["even", "odd", "odd", "even"], hidden_layer_sizes=16, activation="tanh", solver="sgd",
+    ...                  learning_rate_init=0.1, batch_size=1, max_iter=500, random_state=0)
+    >>> model.predict([[0, 1], [1, 1]]).tolist()
+    ['odd', 'even']
+    """
+    options = Options(
+        solver=solver, alpha=alpha, batch_size=batch_size, learning_rate=learning_rate,
+        learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle, tol=tol,
+        verbose=verbose, momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
+        validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+        n_iter_no_change=n_iter_no_change, max_fun=max_fun, dropout=dropout, input_dropout=input_dropout,
+        max_grad_norm=max_grad_norm, warmup_epochs=warmup_epochs, n_threads=n_threads,
+    ).checked()  # fmt: skip
+    if loss is not None:
+        check.choice("loss", loss, CLASS_LOSSES + REGRESSION_LOSSES)
+    if (X_val is None) != (y_val is None):
+        missing = "X_val" if X_val is None else "y_val"
+        raise ValueError(f"{missing}=None: expected both of X_val and y_val, or neither")
+    hidden = _hidden(hidden_layer_sizes)
+    options.keep(len(hidden))
+    heard = checked_callbacks(callbacks)
+    _check_scoring(scoring)
+    label_smoothing = check.number("label_smoothing", label_smoothing, 0, 1, open_high=True)
+    random = check.random_source("random_state", random_state)
+
+    X = check.numeric_array("X", X)
+    check.rows_of("X", X, None)
+    task = read_task(y, loss)
+    if label_smoothing and not task.is_classifier:
+        raise ValueError(f"label_smoothing={label_smoothing}: expected 0 for a regression")
+    chosen = precision("dtype", dtype if dtype is not None else "float32" if X.dtype == np.float32 else "float64")
+    network = Network(
+        (X.shape[1], *hidden, task.outputs), activation, task.loss, chosen, random, out_activation, quantile
+    )  # fmt: skip
+    X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
+    weights = _relative(_by_class(task, class_weight, targets, weights, chosen))
+    model = Model(network, task)
+    rows, validate = _validation(model, X, targets, weights, X_val, y_val, scoring, options, random)
+    samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
+    watch = Watch(network, model._history, options.tol, options.n_iter_no_change, validate)
+    solver_run = Solver(options, seed_of(random) if options.keep(len(hidden)) else 0)
+    try:
+        with Progress(options) as progress:
+            outcome = _run(model, samples, solver_run, watch, random, heard, progress)
+    except DivergenceError as error:
+        error.model = model
+        raise
+    if outcome == "interrupted":
+        kept = "last finished update" if model._history.best_parameters is None else "best validation score"
+        warnings.warn(f"training interrupted: the model has the parameters of the {kept}", stacklevel=2)
+    return model
+
+
+def _run(
+    model: Model, samples: Samples, solver: Solver, watch: Watch, random: Any, heard: Sequence[Any], progress: Progress
+) -> str:
+    options, history, rows = solver.options, watch.history, samples.rows
+
+    def epoch_ends() -> bool:
+        progress.epoch_ends(history)
+        return call_back(heard, history, solver, model)
+
+    def order() -> Array:
+        if options.shuffle:
+            random.shuffle(rows)
+        return rows
+
+    if options.solver != "lbfgs":
+        every_row = not options.shuffle and len(rows) == len(samples.X)
+        return train(model.network, samples, solver, watch, None if every_row else order, epoch_ends)
+
+    def iteration_ends(_: int, loss: float) -> bool:
+        watch.epoch_ends(loss, len(rows))
+        return epoch_ends() or (watch.validate is not None and watch.out_of_patience())
+
+    minimum = minimise(
+        model.network, samples.taken(), options.alpha, options.tol, options.max_iter, options.max_fun, iteration_ends
+    )
+    watch.restore_best()
+    history.converged_ = minimum.problem is None
+    if not minimum.finite:
+        raise DivergenceError("the loss or the parameters became NaN or infinite; standardise X")
+    return "interrupted" if minimum.interrupted else "converged"
+
+
+def call_back(heard: Sequence[Any], history: History, solver: Solver, model: Any) -> bool:
+    """Whether one of the callbacks wants the training to end."""
+    if not heard:
+        return False
+    scores, losses = history.validation_scores_, history.validation_loss_curve_
+    state = EpochState(
+        history.n_iter_, history.loss_curve_[-1], losses[-1] if losses else None, scores[-1] if scores else None,
+        solver.learning_rate, model,
+    )  # fmt: skip
+    answers = [callback(state) for callback in heard]
+    return any(answer is True for answer in answers)
+
+
+def checked_callbacks(callbacks: Any) -> Sequence[Any]:
+    heard = [] if callbacks is None else [callbacks] if callable(callbacks) else callbacks
+    if not isinstance(heard, list | tuple) or not all(map(callable, heard)):
+        raise TypeError(f"callbacks={check.shown(callbacks)}: expected a callable or a sequence of callables")
+    return heard
+
+
+def seed_of(random: Any) -> int:
+    """A seed for the kernels from a RandomState or a Generator."""
+    draw = random.randint if isinstance(random, np.random.RandomState) else random.integers
+    return int(draw(0, 2**63 - 1, dtype=np.int64))
+
+
+def _hidden(sizes: Any) -> tuple[int, ...]:
+    if np.isscalar(sizes):
+        return (check.whole("hidden_layer_sizes", sizes, 1, "a positive integer or a sequence of them"),)
+    return check.sizes("hidden_layer_sizes", sizes, 0)
+
+
+def _relative(weights: Array | None) -> Array | None:
+    """Sample weights scaled to a mean of one, by way of a maximum of one so that no sum overflows."""
+    if weights is None:
+        return None
+    share = weights / weights.max()
+    scaled: Array = share * share.dtype.type(len(share) / share.sum(dtype=np.float64))
+    return scaled
+
+
+def _by_class(
+    task: Task, class_weight: Any, targets: Array, weights: Array | None, dtype: np.dtype[Any]
+) -> Array | None:
+    """Sample weights times the weights of the samples' classes."""
+    if class_weight is None:
+        return weights
+    factors = task.class_weights(class_weight, targets).astype(dtype)
+    if not factors.any():
+        raise ValueError("class_weight is zero for every class in y: expected at least one positive weight")
+    return factors if weights is None else factors * weights
+
+
+def _check_scoring(scoring: Any) -> None:
+    if scoring is not None and not callable(scoring):
+        check.choice("scoring", scoring, SCORES)
+
+
+def _validation(
+    model: Model, X: Array, targets: Array, weights: Array | None, X_val: Any, y_val: Any, scoring: Any,
+    options: Options, random: Any,
+) -> tuple[Array, Callable[[], tuple[float, float]] | None]:  # fmt: skip
+    """The rows to train on, and the score and the loss of the others, if there is to be a validation."""
+    everything = np.arange(len(X), dtype=np.intp)
+    task, network = model._task, model.network
+    if X_val is not None:
+        X_val = network._rows(X_val, "X_val")
+        encoded = task.targets("y_val", y_val, len(X_val))
+        encoded = check.targets(
+            "y_val", encoded, len(X_val), task.outputs, network.loss_name, network.dtype, network._kernels
+        )  # fmt: skip
+        return everything, _validator(model, X_val, encoded, None, scoring, y_val)
+    if not options.early_stopping:
+        return everything, None
+    stratify = targets.reshape(len(X)) if task.kind in ("binary", "multiclass") else None
+    rows, held = hold_out(len(X), options.validation_fraction, stratify, random)
+    X_held, y_held = X[held], targets[held]
+    w_held = None if weights is None else weights[held]
+    if weights is not None and not (weights[rows].any() and weights[held].any()):
+        raise ValueError(
+            f"sample_weight is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
+            "expected a positive one in each part, or X_val and y_val"
+        )
+    return rows, _validator(model, X_held, y_held, w_held, scoring, None)
+
+
+def _validator(
+    model: Model, X: Array, targets: Array, weights: Array | None, scoring: Any, labels: Any
+) -> Callable[[], tuple[float, float]]:
+    task, network = model._task, model.network
+    if callable(scoring) and labels is None:
+        labels = task.decoded(targets)
+
+    def validate() -> tuple[float, float]:
+        loss = network._engine.loss(X, targets, weights, 0.0, True)
+        if callable(scoring):
+            return float(scoring(model, X, labels)), loss
+        if scoring == "loss":
+            return -loss, loss
+        return score_of(task, network.forward(X), targets, weights), loss
+
+    if scoring in ("accuracy", "r2") and (scoring == "accuracy") != task.is_classifier:
+        raise ValueError(f"scoring={scoring!r}: expected another for {task.kind}")
+    return validate

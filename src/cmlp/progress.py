@@ -1,0 +1,50 @@
+"""What a training run shows of itself while it runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from .options import Options
+from .training import History
+
+
+class Progress:
+    """Epochs as they end: a tqdm bar on a terminal where tqdm is installed, else a line each; only if verbose."""
+
+    def __init__(self, options: Options):
+        self.verbose = bool(options.verbose)
+        self.bar: Any = _bar(options.max_iter) if self.verbose else None
+
+    def epoch_ends(self, history: History) -> None:
+        if not self.verbose:
+            return
+        shown = {"loss": f"{history.loss_curve_[-1]:.6f}"}
+        if history.validation_scores_:
+            shown["validation"] = f"{history.validation_scores_[-1]:.4f}"
+        if self.bar is not None:
+            self.bar.set_postfix(shown, refresh=False)
+            self.bar.update()
+        else:
+            print(f"epoch {history.n_iter_}, " + ", ".join(f"{k} = {v}" for k, v in shown.items()), flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _bar(total: int) -> Any:
+    try:
+        terminal = sys.stderr.isatty()
+    except (AttributeError, ValueError):  # none, a stand-in, or closed
+        terminal = False
+    if not terminal:
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total, unit="epoch")
