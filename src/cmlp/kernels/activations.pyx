@@ -131,14 +131,29 @@ cdef inline vec s_prime(int kind, vec z, vec o) noexcept nogil:
     return vec_set(1)
 
 
-cdef void activate(int kind, const real *z, real *o_out, Py_ssize_t n) noexcept nogil:
-    """o = s(z); n a whole number of vectors."""
+cdef inline void each_s(int kind, const real *z, real *o_out, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i from 0 <= i < n by VL:
         vec_store(o_out + i, s(kind, vec_load(z + i)))
 
-cdef void activation_delta(int kind, const real *z, const real *o, real *delta, Py_ssize_t n) noexcept nogil:
-    """delta <- delta * s'(z); n a whole number of vectors."""
+cdef inline void each_s_prime(int kind, const real *z, const real *o, real *delta, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i from 0 <= i < n by VL:
         vec_store(delta + i, vec_load(delta + i) * s_prime(kind, vec_load(z + i), vec_load(o + i)))
+
+
+# With the kind as a constant it is chosen before the loop, not within, where relu itself takes no longer.
+
+cdef void activate(int kind, const real *z, real *o_out, Py_ssize_t n) noexcept nogil:
+    """o = s(z); n a whole number of vectors."""
+    if kind == RELU:
+        each_s(RELU, z, o_out, n)
+    else:
+        each_s(kind, z, o_out, n)
+
+cdef void activation_delta(int kind, const real *z, const real *o, real *delta, Py_ssize_t n) noexcept nogil:
+    """delta <- delta * s'(z); n a whole number of vectors."""
+    if kind == RELU:
+        each_s_prime(RELU, z, o, delta, n)
+    else:
+        each_s_prime(kind, z, o, delta, n)

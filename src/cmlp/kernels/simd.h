@@ -211,19 +211,7 @@ INLINE vec vec_sign_of(vec magnitude, vec sign) { /* magnitude >= 0 */
     return as_vec(as_bits(magnitude) | (as_bits(sign) & ((bits_t)1 << (8 * sizeof(bits_t) - 1))));
 }
 
-/* sqrt(v), 0 <= v < infinity. */
-#if VECTOR_BYTES == 64 && CMLP_DOUBLE
-/* The instruction takes some 36 cycles for 8 doubles; Newton's steps for 1 / sqrt(v) from a guess by halving the exponent,
-   and one for sqrt(v), a third of that. */
-INLINE vec vec_sqrt(vec v) {
-    const vec half = vec_set(0.5) * v, three_halves = vec_set(1.5);
-    vec root, y = as_vec(ivec_set(0x5fe6eb50c7b537a9) - (as_bits(v) >> 1));
-    int step;
-    UNROLL for (step = 0; step < 3; step++) y = y * (three_halves - half * y * y);
-    root = v * y;
-    return root + (vec_set(0.5) * y) * (v - root * root);
-}
-#elif VECTOR_BYTES == 64
+#if VECTOR_BYTES == 64
 INLINE vec vec_sqrt(vec v) { return (vec)AVX512(sqrt)(v); }
 #elif VECTOR_BYTES == 32
 INLINE vec vec_sqrt(vec v) { return (vec)AVX2(sqrt)(v); }
