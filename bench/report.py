@@ -18,6 +18,7 @@ TITLES = {
     "W6": "W6: import time and installed size",
     "W7": "W7: how the cost grows",
     "W8": "W8: threads",
+    "W9": "W9: the estimators against scikit-learn's",
 }
 UNITS = {"W1": "sample", "W2": "sample", "W3": "call", "W4": "row"}
 
@@ -134,7 +135,7 @@ def bounds(results: dict[str, Any]) -> str:
 def section(workload: str, results: dict[str, Any]) -> str:
     if workload in UNITS:
         return cells(workload, results)
-    extra = {"W5": whole, "W6": imports, "W7": growth, "W8": threads}[workload]
+    extra = {"W5": whole, "W6": imports, "W7": growth, "W8": threads, "W9": estimators}[workload]
     return extra(results)
 
 
@@ -234,6 +235,21 @@ def threads(results: dict[str, Any]) -> str:
         rows.append(["fit, L, batch 256", name, number(entry["us"])])
     return f"On {found['cpus']} CPUs; microseconds per call over all callers, or per sample.\n\n" + rows_of(
         ["", "threads", "us"], rows
+    )
+
+
+def estimators(results: dict[str, Any]) -> str:
+    found = results.get("estimators")
+    if not found:
+        return ""
+    rows = []
+    for name, entries in found.items():
+        own, theirs = (entries[library]["us"] / 1e3 for library in ("cmlp", "scikit-learn"))
+        rows.append([name, number(own), number(theirs), times(theirs / own)])
+    return (
+        "Milliseconds of a whole call, its checks included, with the same parameters and seed; the columns of X are "
+        "standardised, and the epochs few, as the cost of one does not change with their number.\n\n"
+        + rows_of(["call", "cmlp", "scikit-learn", ""], rows)
     )
 
 

@@ -167,7 +167,25 @@ def two_threads(results: Results) -> Verdict:
     found = results.all.get("threads", {}).get("training")
     if not found:
         return UNMEASURED
-    return f"{found['n_threads=1']['us'] / found['n_threads=2']['us']:.2f}x", None
+    ratio = found["n_threads=1"]["us"] / found["n_threads=2"]["us"]
+    return f"{ratio:.2f}x", ratio >= 1.7
+
+
+def estimators_at_least(least: float, *parts: str) -> Any:
+    """Of the calls whose names have all the parts."""
+
+    def judge(results: Results) -> Verdict:
+        found = results.all.get("estimators", {})
+        ratios = [
+            (entries["scikit-learn"]["us"] / entries["cmlp"]["us"], name)
+            for name, entries in found.items() if all(part in name for part in parts)
+        ]  # fmt: skip
+        if not ratios:
+            return UNMEASURED
+        ratio, name = min(ratios)
+        return f"least {ratio:.1f}x ({name})", ratio >= least
+
+    return judge
 
 
 def whole(results: Results) -> Verdict:
@@ -232,7 +250,15 @@ TARGETS = [
     Target("w7-width", "W7", "linear in parameters, by width: slope at most 1.1", slope_within("width", 0, 1.1)),
     Target("w7-depth", "W7", "linear in parameters, by depth: slope at most 1.1", slope_within("depth", 0, 1.1)),
     Target("w8-callers", "W8", "net(x) from 4 threads (reported)", callers),
-    Target("w8-training", "W8", "L, batch 256: n_threads=2 against 1 (reported)", two_threads),
+    Target("w8-training", "W8", "L, batch 256: n_threads=2 1.7x as quick as 1", two_threads),
+    *(
+        Target(f"w9-defaults-{data}", "W9", f"{data}: a fit with the defaults 5x",
+               estimators_at_least(5, data, ", defaults"))
+        for data in ("digits", "breast_cancer")
+    ),
+    Target("w9-batch-1", "W9", "a fit with batch_size=1: 20x", estimators_at_least(20, "fit", "batch_size=1")),
+    Target("w9-all", "W9", "never slower than scikit-learn's", estimators_at_least(1)),
+    Target("w9-predict", "W9", "predict of one row: 10x", estimators_at_least(10, "predict", "1 row")),
     *(
         Target(f"f64-{workload.lower()}", "float64", f"{workload}: faster than every competitor in every cell",
                at_least(1, workload, **F64))

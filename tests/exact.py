@@ -28,6 +28,27 @@ def phi(z):
     return mpmath.erfc(-max(-1000, min(1000, z)) / mpmath.sqrt(2)) / 2
 
 
+def log_cosh(e):
+    return abs(e) + mpmath.log1p(exp(-2 * abs(e))) - mpmath.log(2)
+
+
+def huber(e):
+    return e * e / 2 if abs(e) <= 1 else abs(e) - mpmath.mpf(1) / 2
+
+
+def pinball(e, q):
+    return (1 - q) * e if e > 0 else -q * e
+
+
+DISTANCES = {  # of the error e and the quantile q: the loss and its derivative by e
+    "squared_error": (lambda e, q: e * e / 2, lambda e, q: e),
+    "absolute_error": (lambda e, q: abs(e), lambda e, q: mpmath.sign(e)),
+    "huber": (lambda e, q: huber(e), lambda e, q: max(-1, min(1, e))),
+    "log_cosh": (lambda e, q: log_cosh(e), lambda e, q: mpmath.tanh(max(-1000, min(1000, e)))),
+    "quantile": (pinball, lambda e, q: (1 - q if e > 0 else -q) if e else 0),
+}
+
+
 def density(z):
     """Its derivative."""
     return exp(-z * z / 2) / mpmath.sqrt(2 * mpmath.pi)

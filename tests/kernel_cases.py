@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import mpmath
@@ -347,6 +347,23 @@ def huber(z, y):
     return independent_errors(z, np.clip(z - y, -1, 1), np.where(error <= 1, error**2 / 2, error - 0.5))
 
 
+def log_cosh(z, y):
+    """ln cosh e = ln(1 + 2 sinh^2(e / 2)); from 0.02 on it is as near as ln 2, which is taken off."""
+    error = np.abs(z - y)
+    value = np.where(error < 5, np.log1p(2 * np.sinh(np.minimum(error, 5) / 2) ** 2), error - np.log(wide(2)))
+    value = value + np.where(error < 5, 0, np.log1p(np.exp(-2 * error)))
+    expected = independent_errors(z, np.tanh(z - y), value)
+    return expected._replace(loss_size=expected.loss + np.log(2) * (error > 0.02).sum(axis=0))
+
+
+def quantile(q, z, y):
+    """1 - q is as near as 1."""
+    error, q = z - y, wide(q)
+    slope = np.where(error > 0, 1 - q, np.where(error < 0, -q, 0))
+    expected = independent_errors(z, slope, slope * error)
+    return expected._replace(delta_size=np.abs(np.sign(error)), loss_size=np.abs(error).sum(axis=0))
+
+
 def poisson(z, y):
     o, log_y = np.exp(z), np.log(np.where(y > 0, y, 1))
     loss, size = y * (log_y - z) - y + o, y * (np.abs(log_y) + np.abs(z)) + y + o
@@ -354,8 +371,23 @@ def poisson(z, y):
 
 
 LOSSES = {
-    each.__name__: each for each in (cross_entropy, binary_cross_entropy, squared_error, absolute_error, huber, poisson)
+    each.__name__: each
+    for each in (cross_entropy, binary_cross_entropy, squared_error, absolute_error, huber, log_cosh, poisson)
 }
+QUANTILES = {f"quantile {q}": q for q in (0.05, 0.5, 0.9)}
+LOSSES |= {name: partial(quantile, q) for name, q in QUANTILES.items()}
+
+
+def loss_of_batch(kernel, name, Z, Y, scale, output="identity"):
+    return kernel.loss_of_batch(name.split()[0], Z, Y, scale, output, QUANTILES.get(name, 0.5))
+
+
+def one_by_one(kernel, name, Z, Y, scale, output="identity"):
+    """The same from the kernel for one sample."""
+    kind, q = name.split()[0], QUANTILES.get(name, 0.5)
+    samples = ((Z[:, j].copy(), Y[:, j].copy(), scale[j], output, q) for j in range(Z.shape[1]))
+    losses, o, delta = zip(*(kernel.loss_of_sample(kind, *sample) for sample in samples), strict=True)
+    return sum(losses), np.stack(o, axis=1), np.stack(delta, axis=1)
 
 
 def targets(name, rng, z):
@@ -388,6 +420,65 @@ def extreme_problem(name, dtype, C, logit, at):
     Z, Y = np.zeros((C, 1), dtype), np.zeros((C, 1), dtype)
     Z[-1], Z[0], Y[at] = -logit, logit, 1
     return Z, Y, np.array([0.25], dtype)
+
+
+# ---- distances from an output of any activation ---------------------------------------------------------------
+
+DISTANCES = [name for name in LOSSES if name.split()[0] in exact.DISTANCES]
+ERRORS = (0, 1e-6, 0.01, 0.04, 0.06, 0.25, 0.35, 0.999, 1, 1.001, 20, 1e4, 1e30)  # of o from y
+
+
+def distance_problem(dtype):
+    """z of both signs and sizes, y far from all that these may become where a slope jumps."""
+    z = np.array([[-30, -4, -1, -0.3, -1e-3, -1e-5, 1e-6, 0.02, 0.4, 1, 2.5, 7, 40] * 2] * 3, dtype)
+    y = np.where(np.arange(z.size).reshape(z.shape) % 2, -50.3, 41.7) + np.arange(3)[:, None] / 8
+    y[0, 13:] = 0.1 * y[0, 13:] + 3.3
+    return z, y.astype(dtype)
+
+
+@cache
+def expected_distance(name, output, dtype_name):
+    """Z, Y and the Expected: o as near as s is, the rest as near as o and its own rounding leave it."""
+    z, y = distance_problem(np.dtype(dtype_name))
+    loss, slope = exact.DISTANCES[name.split()[0]]
+    s, s_prime, _, _, size, slope_size = ACTIVATIONS[output]
+    with mpmath.workprec(120):
+        q = mpmath.mpf(QUANTILES.get(name, 0.5))
+        pairs = [(mpmath.mpf(a), mpmath.mpf(b)) for a, b in zip(z.ravel().tolist(), y.ravel().tolist(), strict=True)]
+        o = [mpmath.mpf(s(a)) for a, _ in pairs]
+        losses = [loss(o_k - y_k, q) for o_k, (_, y_k) in zip(o, pairs, strict=True)]
+        slopes = [slope(o_k - y_k, q) for o_k, (_, y_k) in zip(o, pairs, strict=True)]
+        columns = [
+            o,
+            [d * s_prime(a) for d, (a, _) in zip(slopes, pairs, strict=True)],
+            losses,
+            [(size or (lambda x: abs(s(x))))(a) for a, _ in pairs],
+            [(slope_size or (lambda x: abs(s_prime(x))))(a) for a, _ in pairs],
+            slopes,
+        ]
+        o, delta, losses, o_size, s_size, slopes = (from_mpmath(column).reshape(z.shape) for column in columns)
+    o_size = o_size + np.abs(wide(y))  # of the error
+    jumps = name.split()[0] in ("absolute_error", "quantile")
+    delta_size = np.maximum(np.abs(slopes), 1) * s_size + (0 if jumps else o_size * s_size)
+    loss_size = np.abs(losses) + np.maximum(np.abs(slopes), 1) * o_size
+    return z, y, Expected(o, delta, losses.sum(axis=0), o_size, delta_size, loss_size.sum(axis=0))
+
+
+@cache
+def expected_errors(name, dtype_name):
+    """Errors of either sign, as many columns; the loss and the slope of each, and what they are measured by."""
+    dtype = np.dtype(dtype_name)
+    e = np.array([*ERRORS, *(-x for x in ERRORS)], dtype)
+    loss, slope = exact.DISTANCES[name.split()[0]]
+    with mpmath.workprec(200):
+        q, errors = mpmath.mpf(QUANTILES.get(name, 0.5)), [mpmath.mpf(a) for a in e.tolist()]
+        losses, slopes = (from_mpmath([mpmath.mpf(f(a, q)) for a in errors]) for f in (loss, slope))
+    loss_size, slope_size = losses, np.abs(slopes)
+    if name == "log_cosh":
+        loss_size = losses + np.log(2) * (np.abs(e) > 0.02)
+    elif name in QUANTILES:
+        loss_size, slope_size = np.abs(wide(e)), np.abs(np.sign(e))
+    return e, losses, slopes, loss_size, slope_size
 
 
 # ---- solvers ------------------------------------------------------------------------------------------------

@@ -160,23 +160,49 @@ def binary_cross_entropy(z, y):
     return y @ each(softplus, -z) + (1 - y) @ each(softplus, z)
 
 
-def huber(z, y):
-    e = np.abs(z - y)
-    return np.where(e <= 1, e**2 / 2, e - 0.5).sum()
-
-
 def poisson(z, y):
     return sum(math.exp(a) - b + (b * (math.log(b) - a) if b > 0 else 0.0) for a, b in zip(z, y, strict=True))
 
 
-LOSSES = {
+WITH_OUTPUT = {  # o, L, delta_L
     "cross_entropy": (softmax, cross_entropy, lambda z, y: softmax(z) - y),
     "binary_cross_entropy": (sigmoids, binary_cross_entropy, lambda z, y: sigmoids(z) - y),
-    "squared_error": (lambda z: z, lambda z, y: ((z - y) ** 2).sum() / 2, lambda z, y: z - y),
-    "absolute_error": (lambda z: z, lambda z, y: np.abs(z - y).sum(), lambda z, y: np.sign(z - y)),
-    "huber": (lambda z: z, huber, lambda z, y: np.clip(z - y, -1, 1)),
     "poisson": (np.exp, poisson, lambda z, y: np.exp(z) - y),
 }
+
+
+def huber(e, q):
+    return np.where(np.abs(e) <= 1, e**2 / 2, np.abs(e) - 0.5)
+
+
+def pinball(e, q):
+    return np.where(e > 0, (1 - q) * e, -q * e)
+
+
+def pinball_slope(e, q):
+    return np.where(e > 0, 1 - q, np.where(e < 0, -q, 0.0))
+
+
+DISTANCES = {  # of the error e = o - y: the loss and its derivative
+    "squared_error": (lambda e, q: e**2 / 2, lambda e, q: e),
+    "absolute_error": (lambda e, q: np.abs(e), lambda e, q: np.sign(e)),
+    "huber": (huber, lambda e, q: np.clip(e, -1, 1)),
+    "log_cosh": (lambda e, q: np.logaddexp(e, -e) - math.log(2), lambda e, q: np.tanh(e)),
+    "quantile": (pinball, pinball_slope),
+}
+LOSSES = (*WITH_OUTPUT, *DISTANCES)
+
+
+def loss_functions(name, out_activation, q):
+    """o, L and delta_L as functions of z_L and the target row."""
+    if name in WITH_OUTPUT:
+        return WITH_OUTPUT[name]
+    loss, slope = DISTANCES[name]
+    return (
+        lambda z: s(out_activation, z),
+        lambda z, y: loss(s(out_activation, z) - y, q).sum(),
+        lambda z, y: slope(s(out_activation, z) - y, q) * s_prime(out_activation, z),
+    )
 
 
 # ---- System B: any layers ---------------------------------------------------------------------------
@@ -193,14 +219,18 @@ class Reference:
     down the layers without the factor s'_{l+1}(z_{l+1}).
     """
 
-    def __init__(self, weights, biases, activation, loss, slip_1=False):
+    def __init__(self, weights, biases, activation, loss, slip_1=False, out_activation="identity", quantile=0.5):
         self.weights = [np.array(W, dtype=float) for W in weights]
         self.biases = [np.array(b, dtype=float) for b in biases]
         self.activation, self.loss_name, self.slip_1 = activation, loss, slip_1
+        self.out_activation = out_activation
+        self.output, self.loss_of, self.delta_of = loss_functions(loss, out_activation, quantile)
 
     @classmethod
     def of(cls, net, slip_1=False):
-        return cls(net.weights, net.biases, net.activation, net.loss_name, slip_1)
+        return cls(
+            net.weights, net.biases, net.activation, net.loss_name, slip_1, net.out_activation, net.quantile
+        )  # fmt: skip
 
     @property
     def parameters(self):
@@ -211,12 +241,12 @@ class Reference:
         o, z = [np.asarray(x, dtype=float)], []
         for W, b, name in zip(self.weights, self.biases, (*self.activation, None), strict=True):
             z.append(W @ o[-1] + b)
-            o.append(s(name, z[-1]) if name else LOSSES[self.loss_name][0](z[-1]))
+            o.append(s(name, z[-1]) if name else self.output(z[-1]))
         return o, z
 
     def deltas(self, z, y):
         """[delta_1, ..., delta_L]."""
-        delta = [LOSSES[self.loss_name][2](z[-1], y)]
+        delta = [self.delta_of(z[-1], y)]
         by_output = delta[0]
         for W, name, z_l in zip(self.weights[:0:-1], self.activation[::-1], z[-2::-1], strict=True):
             by_output = W.T @ (by_output if self.slip_1 else delta[0])
@@ -230,7 +260,7 @@ class Reference:
         return alpha / (2 * n) * sum((W**2).sum() for W in self.weights)
 
     def loss(self, X, Y, alpha=0.0, sample_weight=None):
-        losses = [LOSSES[self.loss_name][1](self.layers(x)[1][-1], y) for x, y in zip(X, Y, strict=True)]
+        losses = [self.loss_of(self.layers(x)[1][-1], y) for x, y in zip(X, Y, strict=True)]
         return weights_of(sample_weight, X) @ losses / len(X) + self.penalty(alpha, len(X))
 
     def loss_and_gradients(self, X, Y, alpha=0.0, sample_weight=None):
@@ -239,7 +269,7 @@ class Reference:
         dW, db = [alpha / n * W for W in self.weights], [np.zeros_like(b) for b in self.biases]
         for x, y, weight in zip(X, np.asarray(Y, float), weights_of(sample_weight, X), strict=True):
             o, z = self.layers(x)
-            loss += weight / n * LOSSES[self.loss_name][1](z[-1], y)
+            loss += weight / n * self.loss_of(z[-1], y)
             for layer, delta in enumerate(self.deltas(z, y)):
                 dW[layer] += weight / n * np.outer(delta, o[layer])
                 db[layer] += weight / n * delta
@@ -270,13 +300,13 @@ class Reference:
         """How far every z_l and every error o_L - y is from where a derivative jumps."""
         gaps = [math.inf]
         for x, y in zip(X, Y, strict=True):
-            z = self.layers(x)[1]
-            hidden = zip(z[:-1], self.activation, strict=True)
-            gaps += [np.abs(z_l).min() for z_l, name in hidden if name in KINKED_ACTIVATIONS]
-            if self.loss_name == "absolute_error":
-                gaps.append(np.abs(z[-1] - y).min())
+            o, z = self.layers(x)
+            layers = zip(z, (*self.activation, self.out_activation), strict=True)
+            gaps += [np.abs(z_l).min() for z_l, name in layers if name in KINKED_ACTIVATIONS]
+            if self.loss_name in ("absolute_error", "quantile"):
+                gaps.append(np.abs(o[-1] - y).min())
             elif self.loss_name == "huber":
-                gaps.append(np.abs(np.abs(z[-1] - y) - 1).min())
+                gaps.append(np.abs(np.abs(o[-1] - y) - 1).min())
         return min(gaps)
 
 

@@ -13,6 +13,7 @@ import pytest
 import cmlp
 from cmlp.kernels import available
 from reference import (
+    LOSSES,
     Reference,
     Solver,
     assert_entries_close,
@@ -140,7 +141,7 @@ def test_one_network_through_fits_of_many_kinds(name):
     assert_network_close(net, stepped, 1e-12)
 
 
-@pytest.mark.parametrize("loss", ["binary_cross_entropy", "squared_error", "absolute_error", "huber", "poisson"])
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "cross_entropy"])
 @pytest.mark.parametrize("C", [1, 3, 9])
 @pytest.mark.parametrize("activation", ["softplus", "gelu", "identity"])
 def test_losses_above_layers_held_twice(loss, C, activation):
@@ -150,6 +151,59 @@ def test_losses_above_layers_held_twice(loss, C, activation):
     for i in range(60):
         nets[1].step(X[i], Y[i], learning_rate=ETA, sample_weight=weight[i])
     assert_network_close(nets[0], nets[1], 1e-12)
+
+
+# ---- a rate per update, weights that divide, sparse rows ---------------------------------------------------
+
+
+RATES = {
+    "rising": lambda n: np.linspace(0.001, 0.02, n),
+    "falling": lambda n: np.linspace(0.02, 0.001, n),
+    "some 0": lambda n: np.where(np.arange(n) % 40 < 20, 0, ETA),
+}
+
+
+def epoch_by_engine(net, X, y, weights=None, index=None, relative=False, rates=None, rate=ETA, alpha=0.0):
+    """One epoch of SGD on single samples by the network's own engine."""
+    with net._engine:
+        net._set_solver("sgd", rate, 0.0, False, alpha, 0.9, 0.999, 1e-8)
+        return net._engine.epoch(X, y, weights, index, 1, 1, relative, rates)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("n", [1, 8, 33, 65])
+@pytest.mark.parametrize("alpha", [0.0, 0.03])
+@pytest.mark.parametrize(("rate", "before"), [*((rate, ETA) for rate in RATES), ("rising", 0.0)])
+def test_a_rate_for_each_update(name, n, alpha, rate, before):
+    """Whatever the rate was `before`, the updates take theirs."""
+    blocks, stepped, (X, y) = network(name), network(name), data(name)
+    rates = RATES[rate](n).astype(float)
+    loss = epoch_by_engine(blocks, X[:n], y[:n].astype(np.intp), rates=rates, rate=before, alpha=alpha)
+    losses = [stepped.step(X[i], y[i], learning_rate=rates[i], alpha=alpha) for i in range(n)]
+    assert_network_close(blocks, stepped, 1e-12)
+    assert loss == pytest.approx(np.mean(losses), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("n", [7, 33, 65])
+@pytest.mark.parametrize("alpha", [0.0, 0.03])
+@pytest.mark.parametrize("weighting", ["positive", "some 0", "first 0", "all 0"])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_weights_that_divide_the_batch(name, n, alpha, weighting, ordered):
+    """A batch of one is divided by its own weight: it counts once, its penalty by alpha / weight, or not at all."""
+    blocks, stepped, (X, y) = network(name), network(name), data(name)
+    weights = sample_weights(n) + 0.25
+    zero = {"positive": [], "some 0": slice(2, None, 3), "first 0": slice(0, 1), "all 0": slice(None)}[weighting]
+    weights[zero] = 0
+    order = None if ordered else np.random.RandomState(1).permutation(n).astype(np.intp)
+    X, y = X[:n].copy(), y[:n].astype(np.intp)
+    loss = epoch_by_engine(blocks, X, y, weights, order, relative=True, alpha=alpha)
+    total = 0.0
+    for i in range(n) if ordered else order:
+        if weights[i] > 0:
+            total += stepped.step(X[i], y[i], learning_rate=ETA, alpha=alpha / weights[i])
+    assert_network_close(blocks, stepped, 1e-12)
+    assert loss == pytest.approx(total / n, rel=1e-12)
 
 
 def test_wide_layers_in_blocks():
@@ -204,4 +258,6 @@ def compare_with_steps():
     for name in NETWORKS:
         for dtype in TOLERANCE:
             test_runs_of_any_length(name, 65, 0.03, dtype)
+        test_a_rate_for_each_update(name, 65, 0.0, "rising", ETA)
+        test_weights_that_divide_the_batch(name, 65, 0.0, "some 0", False)
         test_what_was_learned_before_a_loss_that_is_not_finite_stays(name, 20, 0.03)

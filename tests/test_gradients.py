@@ -8,6 +8,7 @@ import pytest
 import cmlp
 from reference import (
     ACTIVATIONS,
+    DISTANCES,
     LOSSES,
     Reference,
     assert_entries_close,
@@ -32,25 +33,25 @@ every_pair = pytest.mark.parametrize(
 both_precisions = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 
-def network(activation, loss, dtype="float64", layer_sizes=SIZES, seed=0):
-    return round_to_float32(cmlp.Network(layer_sizes, activation, loss=loss, dtype=dtype, random_state=seed))
+def network(activation, loss, dtype="float64", layer_sizes=SIZES, seed=0, **output):
+    return round_to_float32(cmlp.Network(layer_sizes, activation, loss=loss, dtype=dtype, random_state=seed, **output))
 
 
 @cache
-def seed_away_from_kinks(activation, loss, n):
+def seed_away_from_kinks(activation, loss, n, **output):
     """A seed whose samples stay so far from every kink that no small step of a parameter crosses one."""
     for seed in range(1000):
-        reference = Reference.of(network(activation, loss, seed=seed))
+        reference = Reference.of(network(activation, loss, seed=seed, **output))
         X, Y = inputs(n, SIZES[0], seed), target_rows(n, SIZES[-1], loss, seed)
         if reference.distance_to_kinks(X, Y) > 1e-3:
             return seed
     raise LookupError("every seed has a kink")
 
 
-def problem(activation, loss, dtype="float64", n=ODD):
+def problem(activation, loss, dtype="float64", n=ODD, **output):
     """A network, inputs and target rows."""
-    seed = seed_away_from_kinks(activation, loss, n)
-    net = network(activation, loss, dtype, seed=seed)
+    seed = seed_away_from_kinks(activation, loss, n, **output)
+    net = network(activation, loss, dtype, seed=seed, **output)
     return net, inputs(n, SIZES[0], seed), target_rows(n, SIZES[-1], loss, seed)
 
 
@@ -104,6 +105,41 @@ def test_float32_against_float64(activation, loss):
     single, X, Y = problem(activation, loss, "float32")
     double, _, _ = problem(activation, loss, "float64")
     assert_vector_close(gradient(single, X, Y, ALPHA), gradient(double, X, Y, ALPHA), ROUNDING["float32"])
+
+
+every_output = pytest.mark.parametrize(
+    ("loss", "output"),
+    [(loss, {"out_activation": output, "quantile": 0.2}) for loss in DISTANCES for output in ACTIVATIONS]
+    + [("quantile", {"quantile": q}) for q in (0.01, 0.75, 0.99)],
+    ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
+)
+
+
+@every_output
+@pytest.mark.parametrize("n", [ODD, 1], ids=["batch", "one"])
+def test_central_differences_of_distances_from_any_output(loss, output, n):
+    net, X, Y = problem("tanh", loss, n=n, **output)
+    if n == 1:
+        X, Y = X[0], Y[0]
+    numeric = central_differences(lambda: net.loss_and_gradients(X, Y, ALPHA)[0], net.parameters)
+    assert_vector_close(gradient(net, X, Y, ALPHA), numeric, 1e-7)
+
+
+@every_output
+@both_precisions
+def test_the_formulas_of_distances_from_any_output(loss, output, dtype):
+    net, X, Y = problem("silu", loss, dtype, **output)
+    reference, weight = Reference.of(net), sample_weights(ODD)
+    expected_loss, *expected = reference.loss_and_gradients(X, Y, ALPHA, weight)
+    assert_vector_close(gradient(net, X, Y, ALPHA, weight), flat(*expected), ROUNDING[dtype])
+    assert_entries_close(net.loss(X, Y, weight), reference.loss(X, Y, 0.0, weight), ROUNDING[dtype])
+    assert_entries_close(net.forward(X), reference.forward(X), ROUNDING[dtype])
+    assert_entries_close([net(x) for x in X], reference.forward(X), ROUNDING[dtype])
+    for x, y in zip(X, Y, strict=True):
+        trace = net.trace(x, y)
+        expected_loss, *expected = reference.loss_and_gradients([x], [y])
+        assert trace.loss == pytest.approx(expected_loss, rel=ROUNDING[dtype], abs=ROUNDING[dtype])
+        assert_vector_close(flat(trace.grad_W, trace.grad_b), flat(*expected), ROUNDING[dtype])
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "selu"])
@@ -185,6 +221,8 @@ def torch_losses(torch, loss, z, y):
         "squared_error": lambda: F.mse_loss(z, y, reduction="none") / 2,
         "absolute_error": lambda: F.l1_loss(z, y, reduction="none"),
         "huber": lambda: F.huber_loss(z, y, reduction="none"),
+        "log_cosh": lambda: torch.logaddexp(z - y, y - z) - np.log(2),
+        "quantile": lambda: torch.maximum((z - y) / 2, (y - z) / 2),
         "poisson": lambda: F.poisson_nll_loss(z, y, reduction="none") + torch.special.xlogy(y, y) - y,
     }[loss]()
     return each.sum(dim=1)

@@ -13,27 +13,35 @@ import pytest
 
 from arrays import Arrays, ArraysAtPageEnds
 from cmlp.kernels import available, kernels
+from engines import engine_of, network
 from kernel_cases import (
     ACTIVATIONS,
     CASES,
+    DISTANCES,
     INF,
     LOSSES,
+    QUANTILES,
     SIZES,
     SOLVERS,
     Result,
     check,
     expected_activation,
+    expected_distance,
+    expected_errors,
     expected_loss,
     extreme_problem,
+    loss_of_batch,
     loss_problem,
     matrix_product,
     matrix_products,
+    one_by_one,
     product,
     product_t,
     product_t_update,
     rank1_update,
     row_sums,
     updates,
+    wide,
 )
 
 
@@ -127,13 +135,6 @@ def check_loss(name, got, Z, Y, scale, dtype):
     check(Result(loss, (scale * want.loss).sum(), (scale * want.loss_size).sum(), C + n + 2), dtype, "loss")
 
 
-def one_by_one(module, name, Z, Y, scale):
-    """What loss_of_batch returns, from the kernel for one sample."""
-    columns = [module.loss_of_sample(name, Z[:, j].copy(), Y[:, j].copy(), scale[j]) for j in range(Z.shape[1])]
-    losses, o, delta = zip(*columns, strict=True)
-    return sum(losses), np.stack(o, axis=1), np.stack(delta, axis=1)
-
-
 @each_loss
 @each_width
 def test_loss_of_one_sample(module, arrays, dtype, name, C):
@@ -146,7 +147,7 @@ def test_loss_of_one_sample(module, arrays, dtype, name, C):
 def test_loss_of_a_batch(module, arrays, dtype, name, C):
     for n in SIZES[1:]:
         Z, Y, scale = loss_problem(name, arrays, C, n)
-        check_loss(name, module.loss_of_batch(name, Z, Y, scale), Z, Y, scale, dtype)
+        check_loss(name, loss_of_batch(module, name, Z, Y, scale), Z, Y, scale, dtype)
 
 
 @each_loss
@@ -154,7 +155,7 @@ def test_loss_of_a_batch(module, arrays, dtype, name, C):
 def test_a_batch_is_its_samples_together(module, arrays, dtype, name, C):
     Z, Y, scale = loss_problem(name, arrays, C, 65)
     size = expected_loss(name, Z, Y)
-    loss, O, Delta = module.loss_of_batch(name, Z, Y, scale)
+    loss, O, Delta = loss_of_batch(module, name, Z, Y, scale)
     each_loss, each_o, each_delta = one_by_one(module, name, Z, Y, scale)
     check(Result(loss, each_loss, (scale * size.loss_size).sum(), 65), dtype, "loss")
     check(Result(O, each_o, size.o_size, C), dtype, "o")
@@ -167,7 +168,7 @@ def test_a_batch_is_its_samples_together(module, arrays, dtype, name, C):
 def test_extreme_logits(module, dtype, name, C, at):
     for logit in (1e4, -1e4, np.finfo(dtype).max / 4, -np.finfo(dtype).max / 4):
         Z, Y, scale = extreme_problem(name, dtype, C, logit, at)
-        check_loss(name, module.loss_of_batch(name, Z, Y, scale), Z, Y, scale, dtype)
+        check_loss(name, loss_of_batch(module, name, Z, Y, scale), Z, Y, scale, dtype)
         check_loss(name, one_by_one(module, name, Z, Y, scale), Z, Y, scale, dtype)
 
 
@@ -183,8 +184,8 @@ def test_a_sample_of_scale_0_counts_for_nothing(module, dtype, name):
     """The lanes that pad a batch are such samples: their logits are the biases, which may be large."""
     for logit in (1e4, np.finfo(dtype).max / 4):
         Z, Y, _ = extreme_problem(name, dtype, 3, logit, 0)
-        both = module.loss_of_batch(name, np.hstack([Z, 0 * Z]), np.hstack([Y, Y]), np.array([0, 1], dtype))
-        alone = module.loss_of_batch(name, 0 * Z, Y, np.array([1], dtype))
+        both = loss_of_batch(module, name, np.hstack([Z, 0 * Z]), np.hstack([Y, Y]), np.array([0, 1], dtype))
+        alone = loss_of_batch(module, name, 0 * Z, Y, np.array([1], dtype))
         assert both[0] == alone[0]
         np.testing.assert_array_equal(both[2], np.hstack([0 * Z, alone[2]]))
 
@@ -197,8 +198,60 @@ def test_a_nan_shows_in_the_loss(module, arrays, dtype, name, C):
         Z, Y, scale = loss_problem(name, arrays, C, 3)
         Z = Z.copy()
         Z[k, 1] = np.nan
-        assert np.isnan(module.loss_of_batch(name, Z, Y, scale)[0])
-        assert np.isnan(module.loss_of_sample(name, Z[:, 1].copy(), Y[:, 1].copy(), 1.0)[0])
+        assert np.isnan(loss_of_batch(module, name, Z, Y, scale)[0])
+        assert np.isnan(one_by_one(module, name, Z[:, 1:2], Y[:, 1:2], [1.0])[0])
+
+
+each_distance = pytest.mark.parametrize("name", DISTANCES)
+one_or_many = pytest.mark.parametrize("losses", [loss_of_batch, one_by_one], ids=["batch", "one by one"])
+
+
+@each_distance
+@one_or_many
+@pytest.mark.parametrize("output", ACTIVATIONS)
+def test_distances_from_outputs_of_every_activation(module, dtype, name, losses, output):
+    Z, Y, want = expected_distance(name, output, dtype.name)
+    scale = np.linspace(0, 1.5, Z.shape[1]).astype(dtype)
+    loss, O, Delta = losses(module, name, Z, Y, scale, output)
+    check(Result(O, want.o, want.o_size, 2), dtype, "o")
+    check(Result(Delta, scale * want.delta, scale * want.delta_size, 6), dtype, "delta")
+    check(Result(loss, (scale * want.loss).sum(), (scale * want.loss_size).sum(), 3 * Z.shape[1] + 2), dtype, "loss")
+
+
+@each_distance
+@one_or_many
+def test_distances_of_errors_of_any_size(module, dtype, name, losses):
+    """Each error alone, as an output from 0 and as a target from 0: the loss, which may overflow, and its slope."""
+    for e, loss, slope, loss_size, slope_size in zip(*expected_errors(name, dtype.name), strict=True):
+        column, nothing, scale = np.full((1, 1), e), np.zeros((1, 1), dtype), np.ones(1, dtype)
+        for Z, Y in ((column, nothing), (nothing, -column)):
+            got, _, Delta = losses(module, name, Z, Y, scale)
+            check(Result(np.asarray(got, dtype), loss, loss_size, 3), dtype, f"loss of {e}")
+            check(Result(Delta, slope[None, None], slope_size, 3), dtype, f"slope at {e}")
+
+
+SLOPES_AT_INFINITY = {"squared_error": INF, "absolute_error": 1, "huber": 1, "log_cosh": 1}
+
+
+@each_distance
+@one_or_many
+def test_distances_of_infinite_errors(module, dtype, name, losses):
+    """The loss is infinite, which stops a training, and the slope is its limit."""
+    q = QUANTILES.get(name, 0)
+    for e, slope in ((INF, SLOPES_AT_INFINITY.get(name, 1 - q)), (-INF, -SLOPES_AT_INFINITY.get(name, q))):
+        Z, Y = np.full((1, 1), e, dtype), np.ones((1, 1), dtype)
+        loss, _, Delta = losses(module, name, Z, Y, np.ones(1, dtype))
+        assert loss == INF
+        np.testing.assert_allclose(Delta, slope, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_log_cosh_of_small_errors(module, dtype):
+    """They are half their square, to relative rounding: nothing cancels."""
+    e = np.geomspace(1e-12, 1e-3, 200).astype(dtype)[None]
+    for Z in (e, -e):
+        losses = [loss_of_batch(module, "log_cosh", Z[:, [j]], 0 * e[:, [j]], np.ones(1, dtype))[0] for j in range(200)]
+        exactly = wide(e[0]) ** 2 / 2 - wide(e[0]) ** 4 / 12 + wide(e[0]) ** 6 / 45
+        np.testing.assert_allclose(losses, exactly.astype(float), rtol=4 * np.finfo(dtype).eps)
 
 
 def solver_id(value):
@@ -210,6 +263,92 @@ def test_solver(module, arrays, solver, options):
     for n in SIZES:
         for result in updates(module, arrays, n, solver, options):
             check(result, arrays.dtype, f"{n} parameters")
+
+
+# ---- roots of second moments, and what is too small ----------------------------------------------------------
+
+MOMENTS = {
+    "float64": (0, 1e-307, 1e-300, 1e-200, 1e-30, 1e-8, 0.3, 1, 2, 1e8, 1e30, 1e200, 1e300, 1.7e308),
+    "float32": (0, 2.4e-38, 1e-37, 1e-30, 1e-8, 0.3, 1, 2, 1e8, 1e30, 3e38),
+}
+
+
+def moment_problem(dtype):
+    """Second moments of every size and of every mantissa."""
+    rng = np.random.default_rng(5)
+    each = np.array(MOMENTS[dtype.name])
+    spread = np.exp2(rng.uniform(np.finfo(dtype).minexp + 1, np.finfo(dtype).maxexp - 1, 500))
+    return np.concatenate([each, spread, rng.uniform(1, 4, 200)]).astype(dtype)
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
+def test_roots_of_any_second_moment(module, dtype, solver):
+    """0.5 / (sqrt(v / 2) + epsilon), to a few units in the last place."""
+    v, epsilon = moment_problem(dtype), float(np.finfo(dtype).tiny)
+    n, still = len(v), solver == "rmsprop"
+    p, g, state = np.zeros(n, dtype), np.full(n, 0, dtype), np.stack([np.ones(n, dtype), v])
+    if still:  # which divides the gradient by the root
+        g = np.full(n, np.sqrt(np.finfo(dtype).tiny) * 4, dtype)
+        state[0] = 0
+    options = {"beta_1": 0.5, "beta_2": 0.5, "epsilon": epsilon, "learning_rate": 1.0}
+    got = module.updated_parameters(solver, p, g, state, 10**9, **options)
+    assert_roots(got, v, g[0] if still else 0.5, g[0], epsilon, dtype)
+
+
+def assert_roots(got, v, numerator, g, epsilon, dtype):
+    second = wide(v) / 2 + wide(g) ** 2 / 2
+    second[second < np.finfo(dtype).tiny] = 0
+    with np.errstate(over="ignore"):
+        want = -wide(numerator) / (np.sqrt(second) + epsilon)
+        overflows = np.abs(want) > np.finfo(dtype).max
+    limits = np.finfo(dtype)
+    np.testing.assert_allclose(wide(got)[~overflows], want[~overflows], rtol=8 * limits.eps, atol=limits.tiny)
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
+def test_a_gradient_whose_square_overflows_still_takes_a_step(module, dtype, solver):
+    n, limits = 19, np.finfo(dtype)
+    g = np.full(n, np.sqrt(limits.max) * 8, dtype)
+    state = np.zeros((2, n), dtype)
+    p = module.updated_parameters(solver, np.zeros(n, dtype), g, state, 10**9, 1.0, beta_2=0.5)
+    np.testing.assert_array_equal(state[1], limits.max)
+    expected = -(1.0 if solver == "rmsprop" else 0.1) * wide(g) / np.sqrt(wide(limits.max))
+    np.testing.assert_allclose(p, expected.astype(dtype), rtol=8 * limits.eps)
+
+
+STATES = [
+    ("sgd", {"momentum": 0.9}),
+    ("sgd", {"momentum": 0.9, "nesterov": True}),
+    ("adam", {"beta_2": 0.9}),
+    ("adamw", {"alpha": 0.1, "beta_2": 0.9}),
+    ("rmsprop", {"momentum": 0.9, "beta_2": 0.9}),
+]
+
+
+def subnormal(a):
+    return (a != 0) & (np.abs(a) < np.finfo(a.dtype).tiny)
+
+
+@pytest.mark.parametrize(("solver", "options"), STATES)
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("size", ["dying out", "tiny gradients"])
+def test_a_state_holds_no_subnormal_numbers(module, dtype, solver, options, batch_size, size):
+    """Processors are slow with them; dead units would bring them about."""
+    net, tiny = network((67, 3), (), dtype.name, "squared_error"), float(np.finfo(dtype).tiny)
+    net.parameters[:] = 0
+    rate = 0.01 if size == "tiny gradients" else 0.0
+    engine = engine_of(module, net, solver=solver, learning_rate=rate, **options)
+    X, Y = np.zeros((8, 67), dtype), np.zeros((8, 3), dtype)
+    if size == "tiny gradients":
+        X[:], Y[:] = np.geomspace(tiny**0.5 / 1e4, tiny**0.5 * 1e4, 67), 1
+    else:
+        state = np.geomspace(2 * tiny, 1e6 * tiny, net.parameters.size) * [[-1], [1]]
+        engine.solver_state = 1, state.astype(dtype)
+    for _ in range(200 // (8 // batch_size)):
+        engine.epoch(X, Y, None, None, batch_size)
+        assert not subnormal(engine.solver_state[1]).any()
+    if size == "dying out":
+        assert not engine.solver_state[1][0].any()
 
 
 # ---- memory ------------------------------------------------------------------------------------------------
@@ -254,7 +393,7 @@ def all_losses(kernel, arrays):
     for name, C in itertools.product(LOSSES, (1, 3, 17)):
         Z, Y, scale = loss_problem(name, arrays, C, 33)
         size = expected_loss(name, Z, Y)
-        for loss, O, Delta in (kernel.loss_of_batch(name, Z, Y, scale), one_by_one(kernel, name, Z, Y, scale)):
+        for loss, O, Delta in (loss_of_batch(kernel, name, Z, Y, scale), one_by_one(kernel, name, Z, Y, scale)):
             yield Result(loss, None, (scale * size.loss_size).sum(), 0)
             yield Result(O, None, size.o_size, 0)
             yield Result(Delta, None, scale * size.delta_size, 0)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import cmlp
+from engines import engine_of
 from reference import (
     Reference,
     Solver,
     assert_entries_close,
     assert_network_close,
+    assert_vector_close,
     inputs,
     round_to_float32,
     sample_weights,
@@ -157,6 +159,137 @@ def test_torch(torch, case, width, batch_size, by_steps):
     biases = [layer.bias.detach().numpy() for layer in layers]
     expected = Reference(weights, biases, net.activation, net.loss_name)
     assert_network_close(net, expected, TOLERANCE["float64"])
+
+
+# ---- gradients that are shortened ------------------------------------------------------------------
+
+
+CLIPPED = {
+    "sgd": {"solver": "sgd", "learning_rate": 0.3},
+    "nesterov": {"solver": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True},
+    "adam": {"solver": "adam", "learning_rate": 0.01},
+    "adamw": {"solver": "adamw", "learning_rate": 0.01},
+    "rmsprop": {"solver": "rmsprop", "learning_rate": 0.01},
+}
+every_clipped = pytest.mark.parametrize("case", CLIPPED)
+
+
+def shortened(gradients, norm):
+    length = np.linalg.norm([np.linalg.norm(g) for g in gradients])
+    return [g * min(1, norm / length) for g in gradients]
+
+
+def clipped_run(reference, X, Y, solver, norm, batch_size, alpha, weight=None):
+    """The penalty's share is added to what the gradient is shortened to."""
+    weight = np.ones(len(X)) if weight is None else weight
+    for start in range(0, len(X), batch_size):
+        rows = slice(start, start + batch_size)
+        n = len(X[rows])
+        _, dW, db = reference.loss_and_gradients(X[rows], Y[rows], 0.0, weight[rows])
+        decays = [alpha / n] * len(dW) + [0.0] * len(db)
+        solver.update(reference.weights + reference.biases, shortened(dW + db, norm), decays)
+
+
+def clipped_epoch(module, net, X, Y, norm, batch_size, n_threads=1, weight=None, **options):
+    engine = engine_of(module, net, clip_norm=norm, **options)
+    weight = None if weight is None else weight.astype(net.dtype)
+    return engine.epoch(X.astype(net.dtype), Y.astype(net.dtype), weight, None, batch_size, n_threads)
+
+
+@every_clipped
+@pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (9, 1), (7, 7), (20, 8), (300, 300), (700, 600)])
+@pytest.mark.parametrize("norm", [1e-3, 0.3])
+def test_one_update_and_more_from_shortened_gradients(module, dtype, case, n, batch_size, norm):
+    net, (X, Y), weight = network(17, dtype.name), samples(17, n), sample_weights(n) + 0.25
+    reference = Reference.of(net)
+    clipped_run(reference, X, Y, Solver(**CLIPPED[case]), norm, batch_size, ALPHA, weight)
+    clipped_epoch(module, net, X, Y, norm, batch_size, weight=weight, alpha=ALPHA, **CLIPPED[case])
+    assert_network_close(net, reference, {"float64": 1e-9, "float32": 1e-3}[dtype.name])
+
+
+@every_clipped
+@pytest.mark.parametrize("batch_size", [1, 8, 300])
+def test_a_norm_that_is_not_exceeded_changes_nothing(case, batch_size):
+    X, Y = samples(7, 300)
+    start = network()
+    models = []
+    for norm in (None, 1e6):
+        net = cmlp.Network(start.layer_sizes, start.activation, random_state=0)
+        net.parameters[:] = start.parameters
+        with net._engine:
+            settings = {"momentum": 0.0, "nesterov": False, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+            net._set_solver(**{**settings, **CLIPPED[case]}, alpha=ALPHA, clip_norm=norm or 0.0)
+            net._engine.epoch(X, Y, None, None, batch_size)
+        models.append(net.parameters)
+    np.testing.assert_allclose(models[1], models[0], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("case", ["sgd", "adam"])
+@pytest.mark.parametrize("batch_size", [33, 300, 600])
+def test_any_number_of_threads_shortens_the_same(module, dtype, case, batch_size):
+    runs = []
+    for n_threads in (1, 2, 3, 7):
+        net, (X, Y) = network(33, dtype.name), samples(33, 700)
+        loss = clipped_epoch(module, net, X, Y, 0.05, batch_size, n_threads, alpha=ALPHA, **CLIPPED[case])
+        runs.append(np.append(net.parameters, loss))
+    for run in runs[1:]:
+        np.testing.assert_array_equal(run, runs[0])
+
+
+@pytest.mark.parametrize("case", ["sgd", "nesterov", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("batch_size", [1, 8, 300])
+@pytest.mark.parametrize("norm", [0.01, 0.2, 1e3])
+def test_torch_shortens_the_same(torch, module, dtype, case, batch_size, norm):
+    if dtype == np.float32:
+        return
+    net, (X, Y) = network(7), samples(7, min(2 * batch_size, 300))
+    layers = torch_network(torch, net)
+    each = [p for layer in layers for p in layer.parameters()]
+    optimizer = torch_solver(torch, layers, batch_size, **CLIPPED[case])
+    for group in optimizer.param_groups:
+        group["weight_decay"] = 0.0  # torch would shorten the gradient without it as well, but hides it in the step
+    step = optimizer.step
+    optimizer.step = lambda: (torch.nn.utils.clip_grad_norm_(each, norm), step())
+    torch_train(torch, layers, optimizer, X, Y, batch_size)
+    clipped_epoch(module, net, X, Y, norm, batch_size, **CLIPPED[case])
+    weights, biases = ([getattr(layer, name).detach().numpy() for layer in layers] for name in ("weight", "bias"))
+    # torch divides by the norm plus 1e-6
+    assert_network_close(net, Reference(weights, biases, net.activation, net.loss_name), 1e-4 if norm < 1 else 1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [1, 300])
+def test_a_step_afterwards_is_not_shortened(batch_size):
+    X, y = inputs(300, 7), np.arange(300) % 3
+    options = {"hidden_layer_sizes": 5, "solver": "sgd", "momentum": 0.0, "batch_size": batch_size, "max_iter": 1}
+    net = cmlp.fit(X, y, max_grad_norm=1e-9, learning_rate_init=0.1, alpha=0.0, **options).network
+    plain = copy_of_parameters(net)
+    for each in (net, plain):
+        each.step(X[0], y[0], learning_rate=0.1)
+        each.step(X, y, learning_rate=0.1)
+        each.fit(X, y, batch_size=batch_size)
+    np.testing.assert_array_equal(net.parameters, plain.parameters)
+
+
+def test_a_gradient_of_nothing_is_not_divided_by(module, dtype):
+    """Samples of weight 0."""
+    net, (X, Y) = network(7, dtype.name), samples(7, 20)
+    before = net.parameters.copy()
+    for batch_size in (1, 20):
+        clipped_epoch(module, net, X, Y, 1.0, batch_size, weight=np.zeros(20))
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_the_norm_of_gradients_whose_squares_overflow(module, dtype):
+    """They are what a shortening is for."""
+    size = 1e12 if dtype == np.float32 else 1e60
+    net = cmlp.Network((3, 2), loss="squared_error", dtype=dtype, random_state=0)
+    net.parameters[:] = 0
+    X, Y = np.full((2, 3), size), np.full((2, 2), -size)
+    reference = Reference.of(net)
+    with np.errstate(over="ignore"):
+        clipped_run(reference, X, Y, Solver(learning_rate=1.0), 1.0, 2, 0.0)
+    engine_of(module, net, learning_rate=1.0, clip_norm=1.0).epoch(X.astype(dtype), Y.astype(dtype), None, None, 2)
+    assert_vector_close(net.parameters, reference.parameters, 1e-5 if dtype == np.float32 else 1e-12)
 
 
 # ---- the state --------------------------------------------------------------------------------------

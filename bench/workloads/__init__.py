@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .estimators import estimators
 from .growth import growth
 from .run import Plan, Run
 from .speed import inference_of_many, inference_of_one, minibatches, single_samples
@@ -21,4 +22,5 @@ WORKLOADS: dict[str, tuple[str, Callable[[Run], None]]] = {
     "W6": ("import time and installed size", imports),
     "W7": ("cost against depth, width, rows and batch size", growth),
     "W8": ("two threads in training, four in inference", threads),
+    "W9": ("the estimators against scikit-learn's", estimators),
 }

@@ -203,6 +203,22 @@ def fit(
     ...                  learning_rate_init=0.1, batch_size=1, max_iter=500, random_state=0)
     >>> model.predict([[0, 1], [1, 1]]).tolist()
     ['odd', 'even']
+
+    A validation set of one's own, dropout, and a callback that ends the training:
+
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((300, 4))
+    >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "other")
+    >>> model = cmlp.fit(X[:200], y[:200], X_val=X[200:], y_val=y[200:], scoring="loss", dropout=0.1, random_state=0,
+    ...                  callbacks=lambda state: state.epoch == 20)
+    >>> model.n_iter_ <= 20, len(model.validation_loss_curve_) == model.n_iter_
+    (True, True)
+
+    A regression whose predictions are never negative:
+
+    >>> model = cmlp.fit(X, X[:, 0] ** 2, loss="huber", out_activation="softplus", max_iter=20, random_state=0)
+    >>> bool((model.predict(X) >= 0).all())
+    True
     """
     options = Options(
         solver=solver, alpha=alpha, batch_size=batch_size, learning_rate=learning_rate,
@@ -270,15 +286,19 @@ def _run(
         every_row = not options.shuffle and len(rows) == len(samples.X)
         return train(model.network, samples, solver, watch, None if every_row else order, epoch_ends)
 
+    stopped = False
+
     def iteration_ends(_: int, loss: float) -> bool:
+        nonlocal stopped
         watch.epoch_ends(loss, len(rows))
-        return epoch_ends() or (watch.validate is not None and watch.out_of_patience())
+        stopped = epoch_ends()
+        return stopped or (watch.validate is not None and watch.out_of_patience())
 
     minimum = minimise(
         model.network, samples.taken(), options.alpha, options.tol, options.max_iter, options.max_fun, iteration_ends
     )
     watch.restore_best()
-    history.converged_ = minimum.problem is None
+    history.converged_ = minimum.problem is None and not stopped
     if not minimum.finite:
         raise DivergenceError("the loss or the parameters became NaN or infinite; standardise X")
     return "interrupted" if minimum.interrupted else "converged"
@@ -291,7 +311,7 @@ def call_back(heard: Sequence[Any], history: History, solver: Solver, model: Any
     scores, losses = history.validation_scores_, history.validation_loss_curve_
     state = EpochState(
         history.n_iter_, history.loss_curve_[-1], losses[-1] if losses else None, scores[-1] if scores else None,
-        solver.learning_rate, model,
+        solver.last_rate, model,
     )  # fmt: skip
     answers = [callback(state) for callback in heard]
     return any(answer is True for answer in answers)

@@ -37,10 +37,13 @@ def minimise(
     iteration and its loss, with the network at its parameters, and stops the search by returning True.  Ctrl-C leaves
     the network at the last iteration's parameters; parameters that are not finite leave it as it was.
     """
-    from scipy.optimize import minimize
+    try:
+        from scipy.optimize import minimize
+    except ImportError as error:
+        raise ImportError("solver='lbfgs' needs SciPy: pip install scipy") from error
 
     precise, X, weights = _in_float64(network, samples)
-    y = samples.y if samples.y.dtype == np.intp else samples.y.astype(np.float64)
+    y = samples.y if samples.y.dtype == np.intp else samples.y.astype(np.float64, copy=False)
     gradient = np.empty_like(precise.parameters)
     start = network.parameters.copy()
     reached, losses = start.astype(np.float64), [np.inf]
@@ -67,19 +70,26 @@ def minimise(
                 loss_and_gradient, reached.copy(), method="L-BFGS-B", jac=True, callback=note,
                 options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
             )  # fmt: skip
-        except KeyboardInterrupt:
-            network.parameters[:] = reached
+        except BaseException as error:
+            with np.errstate(over="ignore"):
+                network.parameters[:] = reached
+            if not isinstance(error, KeyboardInterrupt):
+                raise
             return Minimum(iterations, losses[-1], "Training interrupted by user.", interrupted=True)
         return _taken_over(network, result, max_iter, start)
 
 
 def _in_float64(network: Network, samples: Samples) -> tuple[Network, Any, Array | None]:
-    """A network of its own to compute with, and the samples for it."""
-    precise = Network(network.layer_sizes, network.activation, network.loss_name, "float64", 0)
-    X = samples.X
-    X = (X[0].astype(np.float64), *X[1:]) if isinstance(X, tuple) else np.ascontiguousarray(X, np.float64)
-    weights = samples.weights
-    return precise, X, None if weights is None else weights.astype(np.float64)
+    """A network to compute with, the same or a twin of it, and the samples for it."""
+    X, weights = samples.X, samples.weights
+    if network.dtype == np.float64:
+        return network, X, weights
+    twin = Network(
+        network.layer_sizes, network.activation, network.loss_name, "float64", 0, network.out_activation,
+        network.quantile,
+    )  # fmt: skip
+    X = (X[0].astype(np.float64), *X[1:]) if isinstance(X, tuple) else X.astype(np.float64)
+    return twin, X, None if weights is None else weights.astype(np.float64)
 
 
 def _taken_over(network: Network, result: Any, max_iter: int, start: Array) -> Minimum:

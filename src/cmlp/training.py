@@ -14,6 +14,7 @@ from .threads import number_of_threads
 from .validation import Array, RandomSource
 
 SMALLEST_ADAPTIVE_RATE = 1e-6
+PLANNED = ("cosine", "one_cycle")  # for max_iter epochs, after which the rate is 0 or almost
 
 
 class History:
@@ -26,6 +27,8 @@ class History:
     samples_seen : int
     stalled : int
         Epochs in a row without improvement.
+    best_watched : float
+        The least of what is to improve where nothing is validated.
     best_parameters : ndarray or None
         Those of best_validation_score_.
     """
@@ -45,6 +48,7 @@ class History:
         self.best_loss_ = best_loss_
         self.best_validation_score_ = best_validation_score_
         self.converged_ = converged_
+        self.best_watched = best_loss_
         self.samples_seen = 0
         self.stalled = 0
         self.best_parameters: Array | None = None
@@ -67,11 +71,21 @@ class Solver:
     options : Options
     seed : int
         Of the dropout.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Of the epoch to come, before any warm-up.
+    last_rate : float
+        Of the last update of the epoch at hand.
+    epochs : int
+        Behind it.
     """
 
     def __init__(self, options: Options, seed: int = 0):
         self.options, self.seed = options, seed
         self.learning_rate = float(options.learning_rate_init)
+        self.last_rate = self.learning_rate
         self.epochs = 0
 
     def begin(self, network: Network) -> None:
@@ -90,6 +104,7 @@ class Solver:
     def rates(self, updates: int) -> Array | None:
         """The rate of each of the coming epoch's updates, where it is not one for all."""
         options = self.options
+        self.last_rate = self.learning_rate
         if options.learning_rate != "one_cycle" and self.epochs >= options.warmup_epochs:
             return None
         update = self.epochs * updates + np.arange(updates)
@@ -98,8 +113,12 @@ class Solver:
             rates = one_cycle(update, options.max_iter * updates, options.learning_rate_init)
         if options.warmup_epochs > 0:
             rates *= np.minimum(1, (update + 1) / (options.warmup_epochs * updates))
-        self.learning_rate = float(rates[-1]) if options.learning_rate == "one_cycle" else self.learning_rate
+        self.last_rate = float(rates[-1])
         return rates
+
+    def is_over(self) -> bool:
+        """Whether the schedule was made for fewer epochs than the next."""
+        return self.options.learning_rate in PLANNED and self.epochs >= self.options.max_iter
 
     def epoch_ends(self, samples_seen: int) -> None:
         self.epochs += 1
@@ -135,7 +154,10 @@ def one_cycle(update: Array, updates: int, highest: float) -> Array:
 
 
 class Watch:
-    """Counts the epochs without improvement and keeps the best parameters of a validated run."""
+    """Counts the epochs without improvement and keeps the best parameters of a validated run.
+
+    With `outputs`, what is to improve is the loss per output and the L2 term, as in scikit-learn's squared error.
+    """
 
     def __init__(
         self,
@@ -144,23 +166,27 @@ class Watch:
         tol: float,
         n_iter_no_change: float,
         validate: Callable[[], tuple[float, float]] | None = None,
+        outputs: int = 1,
     ):
-        self.network, self.history, self.validate = network, history, validate
+        self.network, self.history, self.validate, self.outputs = network, history, validate, outputs
         self.tol, self.n_iter_no_change = tol, n_iter_no_change
         if validate is not None and history.validation_scores_ is None:
             history.validation_scores_, history.validation_loss_curve_ = [], []
 
-    def epoch_ends(self, loss: float, samples: int) -> None:
+    def epoch_ends(self, loss: float, samples: int, penalty: float = 0.0) -> None:
+        """`penalty` is the part of the loss that the L2 term has."""
         history = self.history
+        watched = loss if self.outputs == 1 else (loss - penalty) / self.outputs + penalty
         history.samples_seen += samples
         history.loss_curve_.append(loss)
         if self.validate is None:
-            improved = loss <= history.best_loss_ - self.tol
+            improved = watched <= history.best_watched - self.tol
         else:
             with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverges in the next epoch
                 score, validation_loss = self.validate()
             improved = self._improved(score, validation_loss)
         history.best_loss_ = min(history.best_loss_, loss)
+        history.best_watched = min(history.best_watched, watched)
         history.stalled = 0 if improved else history.stalled + 1
 
     def _improved(self, score: float, loss: float) -> bool:
@@ -208,12 +234,14 @@ def train(
     order: Callable[[], Array] | None,
     epoch_ends: Callable[[], object],
     stalls: Callable[[bool], object] = lambda shrunk: None,
+    epochs: int | None = None,
 ) -> str:
     """Epochs until the loss, or what is validated, improves no more; says why it ended.
 
     "converged", "stopped" (`epoch_ends` returned True), "interrupted" (Ctrl-C) or "max_iter".  `order` gives the rows
     of the next epoch; None takes all as they stand.  Where the run validates, the best parameters are restored at the
-    end.  `stalls` hears whether training goes on, at a smaller rate, when the patience is at an end.
+    end.  `stalls` hears whether training goes on, at a smaller rate, when the patience is at an end.  `epochs` are the
+    most there may be in this call, by default max_iter.
 
     Raises
     ------
@@ -228,14 +256,14 @@ def train(
     outcome = "max_iter"
     with network._engine:
         try:
-            for epoch in range(1, options.max_iter + 1):
+            for epoch in range(1, (options.max_iter if epochs is None else epochs) + 1):
                 solver.begin(network)
                 rows = order() if order is not None else None
                 X, y, weights, relative = samples.X, samples.y, samples.weights, samples.relative
                 rates = solver.rates(-(-n // batch_size))
                 seed = solver.seed
                 loss = network._epoch(X, y, weights, rows, batch_size, threads, epoch, relative, rates, kept, seed)
-                watch.epoch_ends(loss, n)
+                watch.epoch_ends(loss, n, network._engine.mean_penalty)
                 stop = epoch_ends()
                 solver.epoch_ends(watch.history.samples_seen)
                 if stop is True:

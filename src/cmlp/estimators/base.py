@@ -17,9 +17,11 @@ from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network
 from ..training import History, Samples
 from ..validation import Array
 from .callbacks import CallbackSupportMixin, FitEvents
-from .inputs import as_rows, check_sparse, chunks
+from .inputs import as_rows, check_sparse, chunks, outputs_of
 from .parameters import CONSTRAINTS
 from .runs import Run, checked_targets
+
+ARCHITECTURE = ("activation", "loss_name", "out_activation", "quantile")
 
 
 class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -110,7 +112,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         X, y = self._checked(X, y, reset=first)
         self._take_note(y, incremental)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+            with np.errstate(over="ignore"):  # refused below
+                sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
         self._random_state = check_random_state(self.random_state)
         n_outputs, out_activation = self._output(y)
         sizes = (X.shape[1], *hidden, n_outputs)
@@ -120,6 +123,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             self._history, self._optimizer, self.t_ = History(), None, 0
         else:
             network = self._fitted_network(sizes)
+            self.out_activation_ = out_activation
         self._hold(network)
         targets = checked_targets("y", network, self._encoded(y))
         weights = check.weights(
@@ -128,11 +132,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         rows = np.arange(len(y), dtype=np.intp)
         samples = Samples(as_rows("X", X, network), self._smoothed(network, targets), weights, rows, relative=True)
         run = Run(self, network, samples, incremental)
-        if self.solver == "lbfgs":
-            return run
         if X_val is not None:
             run.validate_on(*self._validation_set(network, X_val, y_val), X_val, y_val)
-        elif self.early_stopping:
+        elif self.early_stopping and self.solver != "lbfgs":
             run.hold_out(X_given, y_given, targets)
         run.prepare()
         return run
@@ -171,11 +173,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 f"the fitted network has layers of {network.layer_sizes}, the parameters and the data ask for {sizes}: "
                 "expected the same, or a fit with warm_start=False"
             )
-        if (network.activation, network.loss_name) == (self._activations(sizes), self._loss_name()):
+        asked = self._new_network(sizes, network.dtype, 0)
+        if all(getattr(network, name) == getattr(asked, name) for name in ARCHITECTURE):
             return network
-        changed = self._new_network(sizes, network.dtype, 0)
-        changed.parameters = network.parameters
-        return changed
+        asked.parameters = network.parameters
+        return asked
 
     # ---- parameters --------------------------------------------------------------------------------
 
@@ -205,8 +207,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if network is None or network.layer_sizes != sizes or network.dtype != dtype:
             network = self._new_network(sizes, dtype, 0)
             self._history, self._optimizer = state.get("_history", History()), None
-        for mine, given in zip((*network.weights, *network.biases), (*coefs, *intercepts), strict=True):
-            mine[...] = np.asarray(given).T
+        copies = [np.array(given).T for given in (*coefs, *intercepts)]  # some may be views of one another's place
+        for mine, given in zip((*network.weights, *network.biases), copies, strict=True):
+            mine[...] = given
         self._hold(network)
         return network
 
@@ -223,8 +226,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 return out
         check_sparse("X", X)
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        rows = chunks(as_rows("X", X, network), network.layer_sizes[0])
-        return np.concatenate([network._predict(part) for part in rows()])
+        return outputs_of(network, as_rows("X", X, network))
 
     # ---- scikit-learn ------------------------------------------------------------------------------
 

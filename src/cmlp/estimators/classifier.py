@@ -23,7 +23,209 @@ from .parameters import CLASSIFIER_CONSTRAINTS
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
-    """A multilayer perceptron for classes."""
+    """A multilayer perceptron for classes, in place of scikit-learn's.
+
+    Two classes and multilabel are learnt by a sigmoid for each output with the binary cross-entropy, more classes by a
+    softmax with the cross-entropy.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, each at least 1, default (100,)
+        Hidden units, layer by layer; an empty sequence gives a linear model.
+    activation : str or sequence of str, default "relu"
+        Of the hidden layers, one name for all or a name each: identity, relu, sigmoid (also logistic), tanh,
+        leaky_relu, elu, selu, softplus, silu, gelu.
+    solver : {"adam", "sgd", "adamw", "rmsprop", "lbfgs"}, default "adam"
+        lbfgs takes all samples at once and iterations for epochs; it neither validates nor follows a schedule.
+    alpha : float, at least 0, default 0.0001
+        L2 term: alpha / (2 n) times the sum of squared weights, n being the sum of the batch's sample weights.  For
+        adamw a decay of the weights instead.
+    batch_size : int, at least 1, or "auto", default "auto"
+        Samples per update; "auto" is 200, at most as many as there are.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine", "one_cycle"}, default "constant"
+        Schedule: constant; learning_rate_init / (t + 1)^power_t after t samples; a fifth of what it was whenever the
+        training stalls; down along half a cosine to 0 at max_iter; up from a 25th over 30 % of the updates of max_iter
+        epochs and down again to almost 0.  adam takes invscaling and adaptive for constant, as in scikit-learn.
+    learning_rate_init : float, above 0, default 0.001
+        The rate at the start, and of one_cycle at its peak.
+    power_t : float, at least 0, default 0.5
+        Of invscaling.
+    max_iter : int, at least 1, default 200
+        Epochs at most, or iterations of lbfgs.
+    shuffle : bool, default True
+        Whether each epoch takes the samples in a new random order.
+    random_state : int, RandomState or None, default None
+        Of the initial parameters, the held-out part, the shuffles and the dropout.
+    tol : float, at least 0, default 1e-4
+        What counts as an improvement of the validation score, or of the loss.
+        For lbfgs the largest entry of the gradient at which it ends.
+    verbose : bool or int, default False
+        Whether each epoch prints its loss.
+    warm_start : bool, default False
+        Whether `fit` goes on from the parameters at hand.
+    momentum : float in [0, 1], default 0.9
+        Of sgd.
+    nesterovs_momentum : bool, default True
+        Nesterov's correction of sgd's momentum.
+    early_stopping : bool, default False
+        Whether to hold out validation_fraction of the samples, stop when their score improves no more and restore the
+        best parameters.
+    validation_fraction : float in (0, 1), default 0.1
+        Share that early_stopping holds out; of two classes each by its share.
+    beta_1 : float in [0, 1), default 0.9
+        Decay of the first moment of adam and adamw.
+    beta_2 : float in [0, 1), default 0.999
+        Decay of the second moment of adam and adamw, and of the mean square of rmsprop.
+    epsilon : float, above 0, default 1e-8
+        Added to the root of the second moment; for adam and adamw outside the bias correction, as in scikit-learn.
+    n_iter_no_change : int, at least 1, or inf, default 10
+        The training stops when more epochs than this in a row bring no improvement.
+    max_fun : int, at least 1, default 15000
+        Evaluations of the loss at most, of lbfgs.
+    scoring : str, callable or None, default None
+        What is validated: a scorer of scikit-learn by its name, "loss" (its negative), or ``scoring(estimator, X, y)``;
+        higher is better.  None is the accuracy.
+    callbacks : callable, sequence of callables, or None, default None
+        Each is called with a `cmlp.EpochState` after every epoch; the training ends where one returns True.
+    dropout : float or sequence of float, in [0, 1), default 0
+        Chance that a hidden unit is left out of an update, for all hidden layers or one each; what stays is scaled up.
+    input_dropout : float in [0, 1), default 0
+        The same for the inputs.
+    max_grad_norm : float, above 0, or None, default None
+        An update's gradient, its L2 term left out, is shortened to this length where it is longer.
+    warmup_epochs : float, at least 0, default 0
+        The learning rate rises from 0 in equal steps over this many epochs.
+    n_threads : int, at least 1, or None, default None
+        Threads that share each batch; the result is the same, to the bit, for any number.  None is as many as are
+        quickest for the sizes, and one outside the main thread or in a child process.
+    class_weight : dict, "balanced", list of dict, or None, default None
+        Weights by class, beside sample_weight: label to weight, 1 where left out, or n / (C * samples of the class).
+        For multilabel a dict per label, or "balanced"; a sample's weight is then the product over its labels.
+    label_smoothing : float in [0, 1), default 0
+        Share of each target that is spread evenly over all classes; over both values of a sigmoid's target.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; the dtype is that of y.  For multilabel the numbers of the columns.
+    loss_ : float
+        Mean training loss of the last epoch, the L2 term included, or the loss where lbfgs ended.
+    best_loss_ : float or None
+        Least of loss_curve_; None with a validation set.  Not there, like the three curves below, after lbfgs.
+    loss_curve_ : list of float
+        loss_ of each epoch, those of a warm start or of partial_fit joined on.
+    validation_scores_ : list of float or None
+        After each epoch; None without a validation set.
+    validation_loss_curve_ : list of float or None
+        Mean loss over the validation set after each epoch, without the L2 term.
+    best_validation_score_ : float or None
+        Highest of validation_scores_, of the parameters that are restored.
+    t_ : int
+        Samples trained on, each as often as it was taken; 0 after lbfgs.
+    coefs_ : list of ndarray
+        coefs_[l - 1], of shape (d_{l-1}, d_l), holds the weights of layer l: a view, in Fortran order, into the
+        network.  Writing into it, or assigning other arrays, changes what is predicted.  float32 if X was, else
+        float64.
+    intercepts_ : list of ndarray
+        intercepts_[l - 1], of shape (d_l,), holds the biases of layer l, a view as well.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of X's columns, where all are strings.
+    n_iter_ : int
+        Epochs, or iterations of lbfgs, of the last fit; 1 after partial_fit.
+    n_layers_ : int
+        With the input's and the output's.
+    n_outputs_ : int
+        Units of the last layer: one for two classes.
+    out_activation_ : str
+        Of the last layer: "softmax", or "logistic" for two classes and multilabel.
+
+    Notes
+    -----
+    The parameters that scikit-learn's MLPClassifier has mean the same here, and the same random_state gives the same
+    network up to rounding.  What differs:
+
+    - The loss is reported as it is minimised: a cross-entropy is exact where
+      scikit-learn clips the probabilities at the machine epsilon.
+    - The probability that a sigmoid gives its own class is kept below 1.
+    - A diverged fit raises `DivergenceError`, a ValueError, and leaves the last finite parameters.  Where it
+      validates, a ConvergenceWarning tells, and the best parameters are restored.
+    - `fit` leaves a fitted estimator as it was if it refuses its arguments.
+    - Negative sample weights and malformed sparse matrices are refused; a batch whose weights are all 0 is skipped.
+    - `partial_fit` takes up a changed learning rate and refuses changed layer sizes.
+    - float32 stays float32, in predictions too; only lbfgs computes in float64 meanwhile.
+
+    ``docs/estimators.md`` has the reasons, ``docs/options.md`` the formulas and sources of what scikit-learn does not
+    have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.preprocessing import scale
+    >>> from cmlp import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(scale(X), y, stratify=y, random_state=0)
+    >>> def classifier(**options):
+    ...     return MLPClassifier((20,), learning_rate_init=0.01, tol=1e-3, random_state=0).set_params(**options)
+
+    In place of scikit-learn's:
+
+    >>> clf = classifier().fit(X_train, y_train)
+    >>> clf.score(X_test, y_test) > 0.9
+    True
+    >>> clf.predict_proba(X_test).shape, [W.shape for W in clf.coefs_]
+    ((38, 3), [(4, 20), (20, 3)])
+
+    An activation for each hidden layer:
+
+    >>> clf = classifier(hidden_layer_sizes=(16, 8), activation=("gelu", "tanh")).fit(X_train, y_train)
+    >>> clf.n_layers_, clf.out_activation_
+    (4, 'softmax')
+
+    A class that counts ten times as much is predicted more often:
+
+    >>> narrow = X_train[:, :2]  # two columns, in which two of the classes overlap
+    >>> plain = classifier().fit(narrow, y_train)
+    >>> weighted = classifier(class_weight={2: 10}).fit(narrow, y_train)
+    >>> bool((weighted.predict(narrow) == 2).sum() > (plain.predict(narrow) == 2).sum())
+    True
+
+    Smoothed labels keep the probabilities away from 0 and 1:
+
+    >>> sharp, smooth = classifier(), classifier(label_smoothing=0.2)
+    >>> highest = [clf.fit(X_train, y_train).predict_proba(X_train).max() for clf in (sharp, smooth)]
+    >>> bool(highest[1] < highest[0])
+    True
+
+    Dropout of a fifth of the hidden units; predictions take all of them:
+
+    >>> clf = classifier(dropout=0.2).fit(X_train, y_train)
+    >>> np.array_equal(clf.predict_proba(X_test), clf.predict_proba(X_test))
+    True
+
+    A validation set of one's own, a scorer, and a callback that ends the training after 30 epochs at the latest:
+
+    >>> clf = classifier(scoring="neg_log_loss", callbacks=lambda state: state.epoch == 30)
+    >>> clf = clf.fit(X_train, y_train, X_val=X_test, y_val=y_test)
+    >>> clf.n_iter_ <= 30, len(clf.validation_scores_) == clf.n_iter_
+    (True, True)
+    >>> bool(clf.best_validation_score_ == max(clf.validation_scores_))
+    True
+
+    One cycle of the learning rate, after two epochs of warm-up and with gradients of length 1 at most.  It is meant to
+    run until max_iter, which is what the warning would be about:
+
+    >>> import warnings
+    >>> clf = classifier(solver="sgd", learning_rate="one_cycle", learning_rate_init=0.1, batch_size=16, max_iter=30)
+    >>> clf = clf.set_params(warmup_epochs=2, max_grad_norm=1, n_iter_no_change=30)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     clf = clf.fit(X_train, y_train)
+    >>> clf.n_iter_, clf.score(X_test, y_test) > 0.9
+    (30, True)
+    """
 
     _parameter_constraints = CLASSIFIER_CONSTRAINTS
 
@@ -193,8 +395,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n_samples, n_classes)
-            Rows sum to one; for multilabel each column is the probability of its label.  Those of a sigmoid are below
-            one, also where that is the nearest number.
+            Rows sum to one; for multilabel each column is the probability of its label.  That of a label, or of the
+            second of two classes, stays below one, also where one is the nearest number.
         """
         outputs = self._outputs(X)
         if self.out_activation_ == "softmax":
@@ -203,7 +405,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return np.concatenate([1 - outputs, outputs], axis=1) if self.n_outputs_ == 1 else outputs
 
     def predict_log_proba(self, X: Any) -> Array:
-        """The logarithm of `predict_proba`."""
+        """The logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            -inf where a probability is 0.
+        """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
@@ -247,6 +459,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:
         """One more epoch over the given data, the solver's state carried on.
 
+        The first call builds the network.  Parameters that were set since the last call hold from now on; another
+        solver, learning_rate, learning_rate_init or power_t starts the solver's state anew.  Not for solver="lbfgs".
+
         Parameters
         ----------
         X, y, sample_weight
@@ -257,6 +472,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            For early_stopping=True, layer sizes or a number of features other than the network's,
+            labels that are not among the classes, and as `fit`.
+        DivergenceError
+            As `fit`.
         """
         before = self.__dict__.copy()
         try:

@@ -26,12 +26,24 @@ def as_rows(name: str, X: Any, network: Network) -> Any:
 
 
 def check_sparse(name: str, X: Any) -> None:
-    """Refuses sparse matrices that contradict themselves."""
-    if sparse.issparse(X) and hasattr(X, "check_format"):
-        try:
+    """Refuses sparse matrices that contradict themselves, before anything walks them."""
+    if not sparse.issparse(X):
+        return
+    try:
+        if X.format == "coo":
+            _check_coordinates(X)
+        elif hasattr(X, "check_format"):
             X.check_format(full_check=True)
-        except (ValueError, IndexError) as error:
-            raise ValueError(f"{name} is a malformed sparse matrix: {error}") from None
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{name} is a malformed sparse matrix: {error}; expected a sound one") from None
+
+
+def _check_coordinates(X: Any) -> None:
+    for indices, size in zip((X.row, X.col), X.shape, strict=True):
+        if len(indices) != len(X.data):
+            raise ValueError(f"{len(indices)} indices for {len(X.data)} entries")
+        if len(indices) and not 0 <= indices.min() <= indices.max() < size:
+            raise ValueError(f"indices from {indices.min()} to {indices.max()} of {size}")
 
 
 def chunks(X: Any, features: int, rows: Array | None = None) -> Callable[[], Iterator[Array]]:
@@ -44,3 +56,12 @@ def chunks(X: Any, features: int, rows: Array | None = None) -> Callable[[], Ite
         matrix = matrix[rows]
     step = max(1, ENTRIES_AT_A_TIME // features)
     return lambda: (matrix[i : i + step].toarray() for i in range(0, matrix.shape[0], step))
+
+
+def outputs_of(network: Network, X: Any) -> Array:
+    """o_L of what `as_rows` gives."""
+    engine = network._engine
+    out = engine.predict_sparse(X) if isinstance(X, tuple) else engine.predict(X)
+    if out is None:
+        out = np.concatenate([network._predict(part) for part in chunks(X, network.layer_sizes[0])()])
+    return out

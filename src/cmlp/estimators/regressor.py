@@ -19,7 +19,178 @@ from .parameters import REGRESSOR_CONSTRAINTS
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
-    """A multilayer perceptron for values."""
+    """A multilayer perceptron for values, in place of scikit-learn's.
+
+    Parameters
+    ----------
+    loss : str, default "squared_error"
+        With e the output less y: squared_error (e^2 / 2), absolute_error, huber (e^2 / 2 up to 1, straight beyond),
+        log_cosh, quantile; or poisson (half the deviance, of targets of at least 0, with the output exp).  A sample's
+        loss is summed over the outputs.
+    hidden_layer_sizes : int or sequence of int, each at least 1, default (100,)
+        Hidden units, layer by layer; an empty sequence gives a linear model.
+    activation : str or sequence of str, default "relu"
+        Of the hidden layers, one name for all or a name each: identity, relu, sigmoid (also logistic), tanh,
+        leaky_relu, elu, selu, softplus, silu, gelu.
+    solver : {"adam", "sgd", "adamw", "rmsprop", "lbfgs"}, default "adam"
+        lbfgs takes all samples at once and iterations for epochs; it neither validates nor follows a schedule.
+    alpha : float, at least 0, default 0.0001
+        L2 term: alpha / (2 n) times the sum of squared weights, n being the sum of the batch's sample weights.  For
+        adamw a decay of the weights instead.
+    batch_size : int, at least 1, or "auto", default "auto"
+        Samples per update; "auto" is 200, at most as many as there are.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine", "one_cycle"}, default "constant"
+        Schedule: constant; learning_rate_init / (t + 1)^power_t after t samples; a fifth of what it was whenever the
+        training stalls; down along half a cosine to 0 at max_iter; up from a 25th over 30 % of the updates of max_iter
+        epochs and down again to almost 0.  adam takes invscaling and adaptive for constant, as in scikit-learn.
+    learning_rate_init : float, above 0, default 0.001
+        The rate at the start, and of one_cycle at its peak.
+    power_t : float, at least 0, default 0.5
+        Of invscaling.
+    max_iter : int, at least 1, default 200
+        Epochs at most, or iterations of lbfgs.
+    shuffle : bool, default True
+        Whether each epoch takes the samples in a new random order.
+    random_state : int, RandomState or None, default None
+        Of the initial parameters, the held-out part, the shuffles and the dropout.
+    tol : float, at least 0, default 1e-4
+        What counts as an improvement of the validation score, or of the loss, a squared error's by output.
+        For lbfgs the largest entry of the gradient at which it ends.
+    verbose : bool or int, default False
+        Whether each epoch prints its loss.
+    warm_start : bool, default False
+        Whether `fit` goes on from the parameters at hand.
+    momentum : float in [0, 1], default 0.9
+        Of sgd.
+    nesterovs_momentum : bool, default True
+        Nesterov's correction of sgd's momentum.
+    early_stopping : bool, default False
+        Whether to hold out validation_fraction of the samples, stop when their score improves no more and restore the
+        best parameters.
+    validation_fraction : float in (0, 1), default 0.1
+        Share that early_stopping holds out.
+    beta_1 : float in [0, 1), default 0.9
+        Decay of the first moment of adam and adamw.
+    beta_2 : float in [0, 1), default 0.999
+        Decay of the second moment of adam and adamw, and of the mean square of rmsprop.
+    epsilon : float, above 0, default 1e-8
+        Added to the root of the second moment; for adam and adamw outside the bias correction, as in scikit-learn.
+    n_iter_no_change : int, at least 1, or inf, default 10
+        The training stops when more epochs than this in a row bring no improvement.
+    max_fun : int, at least 1, default 15000
+        Evaluations of the loss at most, of lbfgs.
+    scoring : str, callable or None, default None
+        What is validated: a scorer of scikit-learn by its name, "loss" (its negative), or ``scoring(estimator, X, y)``;
+        higher is better.  None is R2.
+    callbacks : callable, sequence of callables, or None, default None
+        Each is called with a `cmlp.EpochState` after every epoch; the training ends where one returns True.
+    dropout : float or sequence of float, in [0, 1), default 0
+        Chance that a hidden unit is left out of an update, for all hidden layers or one each; what stays is scaled up.
+    input_dropout : float in [0, 1), default 0
+        The same for the inputs.
+    max_grad_norm : float, above 0, or None, default None
+        An update's gradient, its L2 term left out, is shortened to this length where it is longer.
+    warmup_epochs : float, at least 0, default 0
+        The learning rate rises from 0 in equal steps over this many epochs.
+    n_threads : int, at least 1, or None, default None
+        Threads that share each batch; the result is the same, to the bit, for any number.  None is as many as are
+        quickest for the sizes, and one outside the main thread or in a child process.
+    out_activation : str or None, default None
+        Of the last layer, where the loss is not poisson: any name that `activation` takes.  None is identity.
+    quantile : float in (0, 1), default 0.5
+        Of the loss of that name: the share of y that is to lie below the prediction.
+
+    Attributes
+    ----------
+    loss_ : float
+        Mean training loss of the last epoch, the L2 term included, or the loss where lbfgs ended.
+    best_loss_ : float or None
+        Least of loss_curve_; None with a validation set.  Not there, like the three curves below, after lbfgs.
+    loss_curve_ : list of float
+        loss_ of each epoch, those of a warm start or of partial_fit joined on.
+    validation_scores_ : list of float or None
+        After each epoch; None without a validation set.
+    validation_loss_curve_ : list of float or None
+        Mean loss over the validation set after each epoch, without the L2 term.
+    best_validation_score_ : float or None
+        Highest of validation_scores_, of the parameters that are restored.
+    t_ : int
+        Samples trained on, each as often as it was taken; 0 after lbfgs.
+    coefs_ : list of ndarray
+        coefs_[l - 1], of shape (d_{l-1}, d_l), holds the weights of layer l: a view, in Fortran order, into the
+        network.  Writing into it, or assigning other arrays, changes what is predicted.  float32 if X was, else
+        float64.
+    intercepts_ : list of ndarray
+        intercepts_[l - 1], of shape (d_l,), holds the biases of layer l, a view as well.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of X's columns, where all are strings.
+    n_iter_ : int
+        Epochs, or iterations of lbfgs, of the last fit; 1 after partial_fit.
+    n_layers_ : int
+        With the input's and the output's.
+    n_outputs_ : int
+        Units of the last layer.
+    out_activation_ : str
+        Of the last layer: exp for poisson, else `out_activation`, by default "identity".
+
+    Notes
+    -----
+    The parameters that scikit-learn's MLPRegressor has mean the same here, and the same random_state gives the same
+    network up to rounding.  What differs:
+
+    - The loss is reported as it is minimised: summed over the outputs, where
+      scikit-learn has a squared error's mean over them.  tol is for each output, so that both stop alike.
+    - A diverged fit raises `DivergenceError`, a ValueError, and leaves the last finite parameters.  Where it
+      validates, a ConvergenceWarning tells, and the best parameters are restored.
+    - `fit` leaves a fitted estimator as it was if it refuses its arguments.
+    - Negative sample weights and malformed sparse matrices are refused; a batch whose weights are all 0 is skipped.
+    - `partial_fit` takes up a changed learning rate and refuses changed layer sizes.
+    - float32 stays float32, in predictions too; only lbfgs computes in float64 meanwhile.
+
+    ``docs/estimators.md`` has the reasons, ``docs/options.md`` the formulas and sources of what scikit-learn does not
+    have.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from cmlp import MLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X, y = scale(X), scale(y)
+    >>> def regressor(**options):
+    ...     reg = MLPRegressor(hidden_layer_sizes=(8,), alpha=1, tol=3e-3, max_iter=1000, random_state=0)
+    ...     return reg.set_params(learning_rate_init=0.01, **options)
+
+    In place of scikit-learn's:
+
+    >>> reg = regressor().fit(X, y)
+    >>> reg.score(X, y) > 0.4
+    True
+    >>> reg.predict(X).shape, reg.n_outputs_
+    ((442,), 1)
+
+    A loss that outliers pull at less:
+
+    >>> wrong = y.copy()
+    >>> wrong[::20] += 20
+    >>> square, huber = regressor().fit(X, wrong), regressor(loss="huber").fit(X, wrong)
+    >>> huber.score(X, y) > square.score(X, y)
+    True
+
+    Nine tenths of the values are to lie below the prediction:
+
+    >>> high = regressor(loss="quantile", quantile=0.9).fit(X, y)
+    >>> share = (y < high.predict(X)).mean()
+    >>> bool(0.85 < share < 0.95)
+    True
+
+    Predictions that are never negative:
+
+    >>> reg = regressor(out_activation="softplus").fit(X, y - y.min())
+    >>> bool(reg.predict(10 * X).min() >= 0), reg.out_activation_
+    (True, 'softplus')
+    """
 
     _parameter_constraints = REGRESSOR_CONSTRAINTS
 
@@ -179,6 +350,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """One more epoch over the given data, the solver's state carried on.
 
+        The first call builds the network.  Parameters that were set since the last call hold from now on; another
+        solver, learning_rate, learning_rate_init or power_t starts the solver's state anew.  Not for solver="lbfgs".
+
         Parameters
         ----------
         X, y, sample_weight
@@ -187,6 +361,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            For early_stopping=True, layer sizes or a number of features other than the network's, and as `fit`.
+        DivergenceError
+            As `fit`.
         """
         self._fit(X, y, sample_weight, incremental=True)
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from ..fitting import call_back, checked_callbacks, seed_of
 from ..lbfgs import minimise
 from ..network import Network
 from ..options import Options
-from ..training import History, Samples, Solver, Watch, train
+from ..training import PLANNED, History, Samples, Solver, Watch, train
 from ..validation import Array
 from .callbacks import FitEvents
 from .inputs import chunks
@@ -28,6 +29,7 @@ from .parameters import DEFAULT_BATCH, SKLEARN_SCHEDULES
 SOLVER_FAILED = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
+BETWEEN = ("cmlp", "sklearn", "contextlib")
 Validate = Callable[[], tuple[float, float]]
 
 
@@ -96,23 +98,25 @@ class Run:
     def prepare(self) -> None:
         """The solver and what watches it; warns of a batch size that is too large."""
         estimator, options = self.estimator, self.options
-        n = len(self.samples.rows)
-        if self.incremental:
-            self.options = options = options._replace(max_iter=1)
+        outputs = self.network.layer_sizes[-1] if self.network.loss_name == "squared_error" else 1
+        history = History() if options.solver == "lbfgs" else estimator._history
+        self.watch = Watch(self.network, history, estimator.tol, estimator.n_iter_no_change, self.validate, outputs)
+        if options.solver == "lbfgs":
+            return
         if not self.incremental or estimator._optimizer is None or not estimator._optimizer.serves(options):
             dropout = options.keep(len(self.network.layer_sizes) - 2) is not None
             estimator._optimizer = Solver(options, seed_of(estimator._random_state) if dropout else 0)
-        estimator._optimizer.options = options
-        with self.network._engine:
-            estimator._optimizer.begin(self.network)
-        if estimator.batch_size != DEFAULT_BATCH and estimator.batch_size > n:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5
+        solver = estimator._optimizer
+        solver.options = options
+        if solver.is_over():
+            raise ValueError(
+                f"learning_rate={options.learning_rate!r} has come to its end after max_iter={options.max_iter} "
+                "epochs: expected a larger max_iter, or another schedule"
             )
-        per_output = self.network.layer_sizes[-1] if self.network.loss_name == "squared_error" else 1
-        self.watch = Watch(
-            self.network, estimator._history, estimator.tol * per_output, estimator.n_iter_no_change, self.validate
-        )
+        with self.network._engine:
+            solver.begin(self.network)
+        if estimator.batch_size != DEFAULT_BATCH and estimator.batch_size > len(self.samples.rows):
+            warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
 
     def train(self, events: FitEvents) -> None:
         estimator, rows = self.estimator, self.samples.rows
@@ -131,28 +135,28 @@ class Run:
             note(estimator, self.watch.history, self.epochs)
             stop = call_back(self.heard, self.watch.history, estimator._optimizer, estimator)
             stop = events.epoch_ends() or stop
-            if not stop and self.epochs < self.options.max_iter:
+            if not stop and self.epochs < most:
                 events.epoch_begins()
             return stop
 
+        most = 1 if self.incremental else self.options.max_iter
         every_row = not estimator.shuffle and len(rows) == len(self.samples.y)
         events.epoch_begins()
         try:
             outcome = train(
                 self.network, self.samples, estimator._optimizer, self.watch, None if every_row else order, epoch_ends,
-                lambda shrunk: print_stall(estimator, shrunk),
+                lambda shrunk: print_stall(estimator, shrunk), most,
             )  # fmt: skip
         except DivergenceError as error:
             self._diverged(error)
             return
         if outcome == "interrupted":
-            warnings.warn("Training interrupted by user.", stacklevel=5)
-        elif outcome == "max_iter" and not self.incremental:
-            warnings.warn(
+            warn("Training interrupted by user.")
+        elif outcome == "max_iter" and not self.incremental and self.options.learning_rate not in PLANNED:
+            warn(
                 f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
-                stacklevel=5,
             )
 
     def _diverged(self, error: DivergenceError) -> None:
@@ -169,23 +173,20 @@ class Run:
             curve.append(math.nan)
         note(estimator, history, self.epochs + 1)
         self.watch.restore_best()
-        warnings.warn(
-            f"{error}; the parameters of the best validation score are restored", ConvergenceWarning, stacklevel=6
-        )
+        warn(f"{error}; the parameters of the best validation score are restored", ConvergenceWarning)
 
     # ---- L-BFGS ------------------------------------------------------------------------------------
 
     def minimise(self, events: FitEvents) -> None:
-        estimator, options = self.estimator, self.options
-        history = History()
+        estimator, options, watch = self.estimator, self.options, self.watch
         solver = Solver(options)
 
         def iteration_ends(iteration: int, loss: float) -> bool:
-            history.loss_curve_.append(loss)
+            watch.epoch_ends(loss, len(self.samples.rows))
             if estimator.verbose:
                 print(f"Iteration {iteration}, loss = {loss:.8f}")
-            stop = call_back(self.heard, history, solver, estimator)
-            stop = events.epoch_ends() or stop
+            stop = call_back(self.heard, watch.history, solver, estimator)
+            stop = events.epoch_ends() or stop or (self.validate is not None and watch.out_of_patience())
             if not stop and iteration < options.max_iter:
                 events.epoch_begins()
             return stop
@@ -197,9 +198,19 @@ class Run:
         estimator.n_iter_, estimator.loss_ = minimum.n_iter, minimum.loss
         if not minimum.finite:
             raise DivergenceError(SOLVER_FAILED)
+        if self.validate is not None:
+            watch.restore_best()
+            note_validation(estimator, watch.history)
         if minimum.problem is not None:
-            kind = UserWarning if minimum.interrupted else ConvergenceWarning
-            warnings.warn(minimum.problem, kind, stacklevel=5)
+            warn(minimum.problem, UserWarning if minimum.interrupted else ConvergenceWarning)
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that points at the line outside cmlp and scikit-learn that called."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in BETWEEN:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def options_of(estimator: Any) -> Options:
@@ -239,14 +250,18 @@ def note(estimator: Any, history: History, epochs: int) -> None:
     estimator.loss_ = history.loss_curve_[-1]
     estimator.t_ = history.samples_seen
     estimator._no_improvement_count = history.stalled
-    estimator.validation_scores_ = history.validation_scores_
-    estimator.validation_loss_curve_ = history.validation_loss_curve_
-    estimator.best_validation_score_ = history.best_validation_score_
+    note_validation(estimator, history)
     estimator.best_loss_ = None if validated else history.best_loss_
     if estimator.verbose:
         print(f"Iteration {epochs}, loss = {estimator.loss_:.8f}")
         if validated:
             print(f"Validation score: {estimator.validation_scores_[-1]:f}")
+
+
+def note_validation(estimator: Any, history: History) -> None:
+    estimator.validation_scores_ = history.validation_scores_
+    estimator.validation_loss_curve_ = history.validation_loss_curve_
+    estimator.best_validation_score_ = history.best_validation_score_
 
 
 def print_stall(estimator: Any, shrunk: bool) -> None:

@@ -33,6 +33,7 @@ cdef struct batch_t:        # what a batch of at most `capacity` samples needs, 
     double *squares         # |W_l|^2
     Py_ssize_t n_threads
     real *room              # of matmul, for each thread
+    sparse_t *sparse        # what is held of the first layer where the inputs are sparse; NULL where they are dense
 
 
 cdef inline bint keeps_z(int kind) noexcept nogil:
@@ -144,6 +145,11 @@ cdef void finish_backward(const void *what, Py_ssize_t at, Py_ssize_t n) noexcep
     activation_delta(layer.s, layer.Z + at, layer.O + at, layer.Delta + at, n)
 
 
+cdef inline void drop_hidden(const network_t *net, Py_ssize_t l, const batch_t *at, Py_ssize_t first, Py_ssize_t end,
+                             const dropout_t *drop) noexcept nogil:
+    if l < net.L and drops(drop, l):
+        drop_panels(drop, l, net.d[l], first, end, at.O[l])
+
 cdef void forward_hidden_batch(const network_t *net, const real *theta, const batch_t *at, Py_ssize_t first,
                                Py_ssize_t end, const dropout_t *drop) noexcept nogil:
     cdef Py_ssize_t l
@@ -151,6 +157,13 @@ cdef void forward_hidden_batch(const network_t *net, const real *theta, const ba
     cdef result_t to
     cdef layer_t layer
     for l in range(1, net.L + 1):
+        if l == 1 and at.sparse != NULL:
+            sparse_forward(at.sparse, net.d[1], theta + net.b[1], first, end, at.Z[1])
+            if net.L > 1:
+                activate(net.s[1], at.Z[1] + first * net.d[1], at.O[1] + first * net.d[1],
+                         net.d[1] * padded(end - first))
+                drop_hidden(net, 1, at, first, end, drop)
+            continue
         W = by_rows(theta + net.W[l], net.d[l - 1])
         to = into(at.Z[l], 0)
         to.bias = theta + net.b[l]
@@ -159,8 +172,7 @@ cdef void forward_hidden_batch(const network_t *net, const real *theta, const ba
             to.finish, to.what = finish_forward, &layer
         matmul(0, net.d[l], net.d[l], first, end, net.d[l - 1], &W,
                at.O[l - 1] + first * net.d[l - 1] if l > 1 else at.X_t, &to, at.room)
-        if l < net.L and drops(drop, l):
-            drop_panels(drop, l, net.d[l], first, end, at.O[l])
+        drop_hidden(net, l, at, first, end, drop)
 
 cdef void forward_loss_batch(const network_t *net, const real *theta, const batch_t *at, Py_ssize_t first,
                              Py_ssize_t end, const dropout_t *drop) noexcept nogil:

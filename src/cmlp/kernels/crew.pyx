@@ -17,9 +17,12 @@ cdef class Crew:
         trainer.team = &self.team
         trainer.rank = rank
         trainer.batch.room += rank * ROOM
+        if trainer.batch.sparse != NULL:
+            trainer.batch.sparse = &trainer.sparse
+            trainer.sparse.room += rank * PANEL * padded(trainer.net.d[1])
         with nogil:
             if team_wait_for_start(&self.team):
-                train_epoch(&trainer, &self.samples, self.index, self.n, self.batch_size)
+                train_epoch_fast(&trainer, &self.samples, self.index, self.n, self.batch_size)
 
     cdef double train(self, trainer_t *trainer) except? -1:
         """The epoch; returns what train_epoch does."""
@@ -35,7 +38,7 @@ cdef class Crew:
             started = True
             team_start(&self.team, 1)
             with nogil:
-                loss = train_epoch(trainer, &self.samples, self.index, self.n, self.batch_size)
+                loss = train_epoch_fast(trainer, &self.samples, self.index, self.n, self.batch_size)
         finally:
             if not started:
                 team_start(&self.team, -1)
@@ -69,13 +72,15 @@ cdef int join_all(threads) except -1:
 
 cdef double train_with_crew(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
                             Py_ssize_t batch_size, Py_ssize_t n_threads) except? -1:
-    """train_epoch; of `trainer` only the solver's count changes."""
+    """train_epoch; of `trainer` only the solver's count and the penalty change."""
     cdef Crew crew = Crew()
     cdef trainer_t mine = trainer[0]
     crew.team.n_threads = n_threads
     crew.trainer, crew.samples, crew.index, crew.n, crew.batch_size = trainer[0], samples[0], index, n, batch_size
     mine.team = &crew.team
+    if mine.batch.sparse != NULL:
+        mine.batch.sparse = &mine.sparse
     try:
         return crew.train(&mine)
     finally:
-        trainer.solver.t = mine.solver.t
+        trainer.solver.t, trainer.penalty = mine.solver.t, mine.penalty

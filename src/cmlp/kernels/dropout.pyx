@@ -3,7 +3,6 @@
 #
 # Whether it stays follows from a seed, the number of the update, the layer, the sample's place in its batch and the
 # unit alone, by a hash.  Nothing is stored for the way back, and any number of threads drops the same.
-from libc.stdint cimport uint64_t
 
 cdef struct dropout_t:
     const real *keep        # keep[l] of layer l = 0 .. L-1, 1 where all stay; NULL for no dropout

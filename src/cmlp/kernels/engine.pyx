@@ -20,6 +20,7 @@ include "solvers.pyx"
 include "deferred.pyx"
 include "small.pyx"
 include "dropout.pyx"
+include "sparse.pyx"
 include "backprop.pyx"
 include "workspace.pyx"
 include "team.pyx"
@@ -47,6 +48,7 @@ cdef class Engine(Predictor):
     cdef void *block_memory
     cdef object state, gradient
     cdef readonly object settings
+    cdef readonly double mean_penalty   # the L2 term's part of the mean loss of the last epoch
     cdef PyThread_type_lock lock
 
     def __cinit__(self, *_):
@@ -207,13 +209,16 @@ cdef class Engine(Predictor):
 
     cdef double update(self, const samples_t *samples) except? -1:
         cdef double loss
+        cdef uint64_t before
         self.need_sample()
         self.need_solver(gradient=False)
+        before = flush_subnormals()
         if self.size < GIL_PARAMETERS:
             loss = update_on_sample(&self.trainer, samples, 0, NULL)
         else:
             with nogil:
                 loss = update_on_sample(&self.trainer, samples, 0, NULL)
+        restore_control(before)
         return loss
 
     def step(self, X, y, weights):
@@ -234,7 +239,7 @@ cdef class Engine(Predictor):
         if these are not finite themselves, those from before the epoch.
         """
         start = self.parameters.copy()
-        cdef double loss = NAN
+        cdef double loss = NAN, learning_rate = self.trainer.solver.learning_rate
         cdef Py_ssize_t n = rows_of(X) if index is None else len(index)
         try:
             if rates is not None:
@@ -244,7 +249,9 @@ cdef class Engine(Predictor):
             loss = self.train(X, y, weights, relative, index, batch_size, n_threads)
         finally:
             self.trainer.rates = NULL
+            self.trainer.solver.learning_rate = learning_rate
             self.trainer.dropout.keep = NULL
+            self.mean_penalty = self.trainer.penalty / n if n else 0
             if not all_finite(self.size, self.theta):
                 self.parameters[:] = start
                 loss = NAN
@@ -272,8 +279,15 @@ cdef class Engine(Predictor):
             self.need_batch(min(n, batch_size), n_threads)
         self.need_solver(gradient=batch_size > 1 or self.trainer.solver.clip_norm > 0)
         n_threads = min(n_threads, (min(n, batch_size) + PANEL - 1) // PANEL)
-        if batch_size > 1 and n_threads > 1:
-            return train_with_crew(&self.trainer, &samples, order, n, batch_size, n_threads)
-        with nogil:
-            loss = train_epoch(&self.trainer, &samples, order, n, batch_size)
+        cdef void *memory = NULL
+        try:
+            if batch_size > 1 and not drops(&self.trainer.dropout, 0):
+                self.hold_sparse(&self.trainer, &samples, rows_of(X), &memory)
+            if batch_size > 1 and n_threads > 1:
+                return train_with_crew(&self.trainer, &samples, order, n, batch_size, n_threads)
+            with nogil:
+                loss = train_epoch_fast(&self.trainer, &samples, order, n, batch_size)
+        finally:
+            self.trainer.batch.sparse = NULL
+            free(memory)
         return loss

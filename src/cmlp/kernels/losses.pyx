@@ -39,10 +39,10 @@ cdef inline vec sign(vec v) noexcept nogil:
     return vec_where_gt(v, vec_set(0), vec_set(1), vec_set(0)) - vec_where_gt(vec_set(0), v, vec_set(1), vec_set(0))
 
 cdef inline vec log_cosh(vec a) noexcept nogil:
-    """ln cosh a = a + ln(1 + exp(-2 a)) - ln 2 for a >= 0; near 0, where that cancels, four terms of its series."""
+    """ln cosh a = a + ln(1 + exp(-2 a)) - ln 2 for a >= 0; near 0, where that cancels, five terms of its series."""
     cdef vec near, a2 = a * a
     cdef vec far = a + (vec_log1p(vec_exp_below(vec_set(-2) * a)) - vec_set(<real>0.69314718055994530942))
-    near = horner(vec_set(<real>(-17.0 / 2520)), a2, <real>(1.0 / 45))
+    near = horner(horner(vec_set(<real>(31.0 / 14175)), a2, <real>(-17.0 / 2520)), a2, <real>(1.0 / 45))
     near = a2 * horner(horner(near, a2, <real>(-1.0 / 12)), a2, <real>0.5)
     return vec_where_gt(vec_set(<real>(0.05 if CMLP_DOUBLE else 0.3)), a, near, far)
 

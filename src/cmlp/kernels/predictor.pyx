@@ -100,6 +100,52 @@ cdef class Predictor:
             finite = self.predict_many(x, shape[0], result)
         return out if finite else None
 
+    def predict_sparse(self, X):
+        """The same of sparse rows, as `take_inputs` says; None if dense ones are quicker."""
+        cdef samples_t samples
+        cdef trainer_t trainer      # for its buffers alone
+        cdef void *memory = NULL
+        cdef void *held = NULL
+        cdef cnp.npy_intp *shape = [rows_of(X), self.C]
+        cdef Py_ssize_t n = shape[0], capacity = group_of(&self.net, chunk_of(&self.net, n))
+        cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, 1, False, NULL)
+        cdef object out = cnp.PyArray_SimpleNew(2, shape, REAL_TYPE)
+        cdef real *result = <real *>cnp.PyArray_DATA(out)
+        trainer.net = NULL
+        take_inputs(X, n, self.net.d[0], &samples)
+        lay_out_batch(&self.net, &trainer.batch, capacity, 1, False, checked(allocate(bytes, &memory)))
+        try:
+            if not self.hold_sparse(&trainer, &samples, n, &held):
+                return None
+            with nogil:
+                predict_sparse(&self.net, self.theta, n, &trainer.sparse, &trainer.batch, result)
+        finally:
+            free(memory)
+            free(held)
+        return out
+
+    cdef bint hold_sparse(self, trainer_t *trainer, const samples_t *samples, Py_ssize_t n, void **held) except -1:
+        """Whether n samples are so sparse that the first layer is better held for that; if so, it is to be."""
+        cdef arena_t arena
+        cdef Py_ssize_t entries, pass_
+        trainer.batch.sparse = NULL
+        if samples.starts == NULL:
+            return False
+        entries = samples.starts[n] - samples.starts[0]
+        if not sparse_pays(entries, n, self.net.d[0]):
+            return False
+        arena = arena_t(0, 0)
+        for pass_ in range(2):
+            trainer.sparse.W_t = take_reals(&arena, self.net.d[0], self.net.d[1])
+            trainer.sparse.G_t = take_reals(&arena, self.net.d[0], self.net.d[1]) if trainer.net != NULL else NULL
+            trainer.sparse.room = take_reals(&arena, trainer.batch.n_threads * PANEL, self.net.d[1])
+            if pass_ == 0:
+                arena = arena_t(<uintptr_t>checked(allocate(arena.used, held)), 0)
+        trainer.sparse.entries, trainer.sparse.columns = samples.X, samples.columns
+        trainer.sparse.starts, trainer.sparse.index = samples.starts, NULL
+        trainer.batch.sparse = &trainer.sparse
+        return True
+
     cdef bint predict_few(self, const real *x, Py_ssize_t n, real *out) except -1:
         cdef Py_ssize_t i
         if not all_finite(n * self.net.d[0], x):
@@ -144,8 +190,9 @@ cdef class Predictor:
         cdef trainer_t trainer
         cdef team_t alone
         cdef void *memory = NULL
+        cdef void *held = NULL
         cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, 1, True, NULL)
-        cdef double loss, work = 0, divisor = divisor_of(&samples, NULL, n)
+        cdef double loss = 0, work = 0, divisor = divisor_of(&samples, NULL, n)
         memset(&alone, 0, sizeof(alone))
         alone.n_threads = 1
         memset(&trainer, 0, sizeof(trainer))
@@ -153,16 +200,19 @@ cdef class Predictor:
         lay_out_batch(&self.net, &trainer.batch, capacity, 1, True, checked(allocate(bytes, &memory)))
         if gradient is not None:
             trainer.gradient = <real *>cnp.PyArray_DATA(gradient)
+            memset(trainer.gradient, 0, self.size * sizeof(real))
         try:
+            self.hold_sparse(&trainer, &samples, n, &held)
             with nogil:
                 loss = batch_pass(&trainer, &samples, NULL, n, alpha, LOSS if gradient is None else GRADIENT, &work)
-                if gradient is not None and alpha != 0:
+                if gradient is not None and alpha != 0 and divisor != 0:
                     for l in range(1, self.net.L + 1):
                         add_scaled(self.net.d[l] * self.net.d[l - 1], <real>(alpha / divisor),
                                    self.theta + self.net.W[l],
                                    trainer.gradient + self.net.W[l])
         finally:
             free(memory)
+            free(held)
         return loss
 
     cdef samples_t samples(self, X, y, weights, bint relative) except *:

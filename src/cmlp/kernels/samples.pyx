@@ -88,14 +88,17 @@ cdef void gather_inputs(const network_t *net, Py_ssize_t first, Py_ssize_t end, 
 cdef void load_batch(const network_t *net, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
                      Py_ssize_t first, Py_ssize_t end, double divisor, const dropout_t *drop,
                      batch_t *at) noexcept nogil:
-    """Samples `first` to `end` of n: X^T, X, Y^T, and scale = weight / divisor; the padding becomes 0."""
+    """Samples `first` to `end` of n: X^T, X (of sparse ones neither), Y^T, and scale = weight / divisor; the padding
+    becomes 0.
+    """
     cdef Py_ssize_t i, C = net.d[net.L]
     cdef samples_t mine = from_row(net, samples, first) if index == NULL else samples[0]
     cdef const intptr_t *order = index + first if index != NULL else NULL
-    gather_inputs(net, first, end, n, samples, index, at.rows[0])
-    if drops(drop, 0):
-        drop_inputs(drop, net.d[0], first, end, n, at.rows[0])
-    transpose_panels(first, end, n, net.d[0], False, at.rows[0], at.X_t)
+    if at.sparse == NULL:
+        gather_inputs(net, first, end, n, samples, index, at.rows[0])
+        if drops(drop, 0):
+            drop_inputs(drop, net.d[0], first, end, n, at.rows[0])
+        transpose_panels(first, end, n, net.d[0], False, at.rows[0], at.X_t)
     if samples.labels != NULL:
         memset(at.Y + first * C, 0, C * padded(end - first) * sizeof(real))
         for i in range(first, end):

@@ -1,7 +1,7 @@
 # The names of simd.h, as Cython sees them.  `real` and `vec` are C types that the build fixes:
 # Cython only needs to know that they are floating-point.
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from "simd.h":
     ctypedef double real "real_t"
@@ -27,7 +27,6 @@ cdef extern from "simd.h":
     vec vec_abs(vec v) noexcept nogil
     vec vec_sign_of(vec magnitude, vec sign) noexcept nogil
     vec vec_sqrt(vec v) noexcept nogil
-    vec vec_normal(vec v) noexcept nogil
     vec vec_fold(vec a, vec b) noexcept nogil
     vec vec_sum_rows(vec *row, int rows) noexcept nogil
     void vec_transpose(vec *row) noexcept nogil
@@ -38,6 +37,9 @@ cdef extern from "simd.h":
     vec vec_round(vec v) noexcept nogil
     vec vec_pow2(vec n) noexcept nogil
     vec vec_split(vec v, vec *exponent) noexcept nogil
+    uint64_t flush_subnormals() noexcept nogil
+    uint64_t keep_subnormals() noexcept nogil
+    void restore_control(uint64_t before) noexcept nogil
     vec chance_of_units(uint32_t key, uint32_t unit) noexcept nogil
     vec chance_of_samples(const uint32_t *key, uint32_t unit) noexcept nogil
 

@@ -10,8 +10,10 @@ cdef struct trainer_t:
     real *v
     solver_t solver
     constants_t constants   # of the update at hand
+    double penalty          # of each batch times its samples, summed over the epoch
     const double *rates     # the learning rate of each update to come, or NULL where it stays
     dropout_t dropout
+    sparse_t sparse         # of batch.sparse
     sample_t sample
     batch_t batch
     block_t block
@@ -28,11 +30,16 @@ cdef enum:
 
 cdef int poll(double *work, double more) except -1 nogil:
     """Lets a signal handler raise, every so often."""
+    cdef uint64_t before
     work[0] += more
     if work[0] > WORK_BETWEEN_POLLS:
         work[0] = 0
         with gil:
-            PyErr_CheckSignals()
+            before = keep_subnormals()
+            try:
+                PyErr_CheckSignals()
+            finally:
+                restore_control(before)
     return 0
 
 cdef int poll_for_team(trainer_t *trainer, double *work, double more) except -1 nogil:
@@ -91,11 +98,14 @@ cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intpt
     cdef samples_t rest
     cdef const intptr_t *order
     cdef Py_ssize_t start, m, j
-    cdef double loss = 0, divisor = divisor_of(samples, index, n)
+    cdef double loss = 0, penalty = 0, divisor = divisor_of(samples, index, n)
     cdef bint clips = goal == UPDATE and trainer.solver.clip_norm > 0
     if divisor == 0:
         return 0
     trainer.dropout.t = trainer.solver.t + 1
+    if trainer.batch.sparse != NULL:
+        hold_sparse_share(trainer)
+        team_meet(trainer.team)
     for start from 0 <= start < n by trainer.batch.capacity:
         m = min(n - start, trainer.batch.capacity)
         rest = samples[0] if index != NULL else from_row(trainer.net, samples, start)
@@ -103,17 +113,20 @@ cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intpt
         if start == 0 and alpha != 0:
             sum_squares(trainer)
         trainer.dropout.first = start
+        trainer.sparse.index, trainer.sparse.starts = order, rest.starts
         share_of_chunk(trainer, &rest, order, m, divisor, goal)
         team_meet(trainer.team)
         if start == 0 and alpha != 0:
             for j in range(1, trainer.net.L + 1):
-                loss += alpha / (2 * divisor) * trainer.batch.squares[j]
+                penalty += alpha / (2 * divisor) * trainer.batch.squares[j]
+            loss = penalty
+            trainer.penalty += penalty * n
         for j from 0 <= j < m by PANEL:
             loss += trainer.batch.loss[j // PANEL]
         if goal == UPDATE and not is_finite(loss):
             return loss
         if goal != LOSS:
-            gradients(trainer, m, start > 0, divisor if goal == UPDATE and not clips and start + m == n else 0)
+            gradients(trainer, m, start > 0, start + m == n, divisor if goal == UPDATE and not clips else 0)
         if clips and start + m == n:
             clipped_update(trainer, divisor)
         poll_for_team(trainer, work, <double>m * trainer.size)
@@ -155,26 +168,43 @@ cdef void deltas_and_rows(trainer_t *trainer, Py_ssize_t n, Py_ssize_t first, Py
         transpose_panels(first, end, n, net.d[l], True, at.rows[l], at.O[l] + first * net.d[l])
 
 
-cdef void gradients(trainer_t *trainer, Py_ssize_t m, bint accumulate, double divisor) noexcept nogil:
-    """This thread's rows of each gradient of a chunk of m and, if the divisor is not 0, their update."""
+cdef void gradients(trainer_t *trainer, Py_ssize_t m, bint accumulate, bint last, double divisor) noexcept nogil:
+    """This thread's rows of each gradient of a chunk of m and, after the last if the divisor is not 0, their update."""
     cdef const network_t *net = trainer.net
     cdef solver_t *solver = &trainer.solver
     cdef Py_ssize_t l, i
     cdef share_t mine
-    cdef real eta = <real>solver.learning_rate, decay = <real>(solver.alpha / divisor) if divisor else 0
-    if divisor:
+    cdef bint updates = last and divisor != 0
+    cdef real eta = <real>solver.learning_rate, decay = <real>(solver.alpha / divisor) if updates else 0
+    if updates:
         solver.t += 1
         trainer.constants = constants_of(solver)
     for l in range(1, net.L + 1):
         mine = share_of(trainer, net.d[l], TILE_ROWS)
         row_sums(mine.first, mine.end, net.d[l], m, trainer.batch.Delta[l], accumulate, trainer.gradient + net.b[l])
-        if divisor and trainer.m == NULL and not accumulate:
+        if l == 1 and trainer.batch.sparse != NULL:
+            sparse_rows(trainer, m, mine, accumulate, last, updates, eta, decay)
+        elif updates and trainer.m == NULL and not accumulate:
             sgd_rows(trainer, m, l, mine, eta, eta * decay)
         else:
             for i from mine.first <= i < mine.end by ROWS_AT_ONCE:
-                gradient_rows(trainer, m, l, i, min(mine.end, i + ROWS_AT_ONCE), accumulate, divisor != 0, eta, decay)
-        if divisor:
+                gradient_rows(trainer, m, l, i, min(mine.end, i + ROWS_AT_ONCE), accumulate, updates, eta, decay)
+        if updates:
             update_run(trainer, net.b[l] + mine.first, mine.end - mine.first, eta, 0)
+
+cdef void hold_sparse_share(trainer_t *trainer) noexcept nogil:
+    """This thread's columns of W_1^T."""
+    cdef const network_t *net = trainer.net
+    cdef share_t mine = share_of(trainer, net.d[1], VL)
+    hold_transposed(&trainer.sparse, net.d[0], net.d[1], mine.first, mine.end, trainer.theta + net.W[1])
+
+cdef void sparse_rows(trainer_t *trainer, Py_ssize_t m, share_t mine, bint accumulate, bint last, bint updates,
+                      real eta, real decay) noexcept nogil:
+    cdef const network_t *net = trainer.net
+    sparse_gradient(&trainer.sparse, net.d[0], net.d[1], m, mine.first, mine.end, trainer.batch.Delta[1], accumulate,
+                    trainer.gradient + net.W[1] if last else NULL)
+    if updates:
+        update_run(trainer, net.W[1] + mine.first * net.d[0], (mine.end - mine.first) * net.d[0], eta, decay)
 
 cdef inline void sgd_rows(trainer_t *trainer, Py_ssize_t m, Py_ssize_t l, share_t mine, real eta,
                           real shrink) noexcept nogil:
@@ -226,6 +256,10 @@ cdef real shortening(const trainer_t *trainer) noexcept nogil:
     cdef double total = 0
     for i from 0 <= i < n by NORM_RUN:
         total += sum_of_squares(min(n - i, <Py_ssize_t>NORM_RUN), trainer.gradient + i)
+    if not is_finite(total):    # in the kernels' precision
+        total = 0
+        for i in range(n):
+            total += <double>trainer.gradient[i] * trainer.gradient[i]
     return <real>min(1.0, trainer.solver.clip_norm / max(sqrt(total), <double>REAL_MIN))
 
 cdef inline void scale_run(Py_ssize_t n, real factor, real *a) noexcept nogil:
@@ -253,7 +287,7 @@ cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intpt
     cdef const network_t *net = trainer.net
     cdef sample_t *at = &trainer.sample
     cdef solver_t *solver = &trainer.solver
-    cdef double loss, weight = weight_of(samples, i), alpha = solver.alpha, eta = solver.learning_rate
+    cdef double loss, shrinks, weight = weight_of(samples, i), alpha = solver.alpha, eta = solver.learning_rate
     if is_relative(samples):
         if weight == 0:
             return 0
@@ -263,7 +297,9 @@ cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intpt
     load_sample(net, samples, i, &trainer.dropout, at)
     loss = forward_loss(net, trainer.theta, at, <real>weight, held, &trainer.dropout)
     if solver.kind != ADAMW:
-        loss += penalty(net, trainer.theta, alpha, held)
+        shrinks = penalty(net, trainer.theta, alpha, held)
+        loss += shrinks
+        trainer.penalty += shrinks
     if not is_finite(loss):
         solver.t -= 1
         return loss
@@ -289,8 +325,19 @@ cdef double train_on_samples(trainer_t *trainer, const samples_t *samples, const
         start += m
     return loss
 
-cdef inline bint can_hold(const trainer_t *trainer) noexcept nogil:
-    return trainer.m == NULL and trainer.solver.clip_norm == 0 and trainer.dropout.keep == NULL
+cdef bint can_hold(const trainer_t *trainer, const samples_t *samples, const intptr_t *index,
+                   Py_ssize_t m) noexcept nogil:
+    """Whether all m updates are plain SGD and shrink the weights alike, none of them left out."""
+    cdef Py_ssize_t j
+    if trainer.m != NULL or trainer.solver.clip_norm > 0 or trainer.dropout.keep != NULL:
+        return False
+    if trainer.solver.alpha != 0 and (is_relative(samples) or trainer.rates != NULL):
+        return False
+    if is_relative(samples):
+        for j in range(m):
+            if samples.weights[row_of(index, j)] == 0:
+                return False
+    return True
 
 cdef inline void take_rate(trainer_t *trainer) noexcept nogil:
     """The learning rate of the next update."""
@@ -302,8 +349,7 @@ cdef double train_on_block(trainer_t *trainer, const samples_t *samples, const i
                            double *total, double *work) except? -1 nogil:
     cdef block_t *block = &trainer.block
     cdef double loss = 0, shrink = trainer.solver.learning_rate * trainer.solver.alpha
-    cdef bint alike = shrink == 0 or not (is_relative(samples) or trainer.rates != NULL)    # the shrinking of all
-    cdef bint holds = block.capacity > 0 and m >= LEAST_BLOCK and alike and can_hold(trainer)
+    cdef bint holds = block.capacity > 0 and m >= LEAST_BLOCK and can_hold(trainer, samples, index, m)
     cdef Py_ssize_t j
     if holds:
         begin_block(trainer.net, trainer.theta, samples, index, m, trainer.solver.learning_rate, trainer.solver.alpha,
@@ -331,6 +377,7 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
     cdef double loss, total = 0, work = 0, alpha = alpha_in_loss(&trainer.solver)
     cdef Py_ssize_t start, m
     cdef samples_t rest
+    trainer.penalty = 0
     if batch_size == 1:
         loss = train_on_samples(trainer, samples, index, n, &total)
         return total / n if is_finite(loss) else loss
@@ -347,6 +394,31 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
         total += loss * m
     return total / n
 
+
+cdef double train_epoch_fast(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
+                             Py_ssize_t batch_size) except? -1 nogil:
+    """train_epoch without subnormal numbers on this thread."""
+    cdef uint64_t before = flush_subnormals()
+    try:
+        return train_epoch(trainer, samples, index, n, batch_size)
+    finally:
+        restore_control(before)
+
+
+cdef int predict_sparse(const network_t *net, const real *theta, Py_ssize_t n, sparse_t *sparse, batch_t *at,
+                        real *out) except -1 nogil:
+    """out (n x C) = o_L of every sparse row."""
+    cdef Py_ssize_t start, m
+    cdef double work = 0
+    hold_transposed(sparse, net.d[0], net.d[1], 0, net.d[1], theta + net.W[1])
+    at.sparse = sparse
+    for start from 0 <= start < n by at.capacity:
+        m = min(n - start, at.capacity)
+        forward_hidden_batch(net, theta, at, 0, m, NULL)
+        outputs_of(net, m, at, out + start * net.d[net.L])
+        sparse.starts += m
+        poll(&work, <double>m * (net.b[net.L] + net.d[net.L]))
+    return 0
 
 cdef bint predict(const network_t *net, const real *theta, const real *X, Py_ssize_t n, batch_t *at,
                   real *out) except -1 nogil:

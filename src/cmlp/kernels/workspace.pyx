@@ -74,6 +74,7 @@ cdef size_t lay_out_batch(const network_t *net, batch_t *at, Py_ssize_t capacity
     at.group = group_of(net, capacity)
     at.n_threads = n_threads
     at.room = NULL
+    at.sparse = NULL
     at.O = take_pointers(&arena, net.L + 1)
     at.Z = take_pointers(&arena, net.L + 1)
     at.Delta = take_pointers(&arena, net.L + 1)
