@@ -1210,3 +1210,98 @@ def test_they_are_the_classes_of_cmlp_estimators():
     assert (cmlp.MLPClassifier, cmlp.MLPRegressor) == (estimators.MLPClassifier, estimators.MLPRegressor)
     assert issubclass(cmlp.MLPClassifier, ClassifierMixin)
     assert issubclass(cmlp.MLPRegressor, RegressorMixin)
+
+
+# ---- what is easily lost -------------------------------------------------------------------------------
+
+
+def test_malformed_lists_are_refused():
+    X, y, _ = of_task("iris")
+    rows = sparse.lil_matrix(X)
+    rows.rows[0] = [X.shape[1] + 5] * len(rows.rows[0])
+    with pytest.raises(ValueError, match="malformed"):
+        cmlp.MLPClassifier((3,), max_iter=1).fit(rows, y)
+
+
+def test_a_refused_piece_leaves_the_solver_as_it_was():
+    X, y, _ = of_task("iris")
+    X = X.astype(np.float32)
+    disturbed, other = (cmlp.MLPClassifier((5,), random_state=0) for _ in range(2))
+    for estimator in (disturbed, other):
+        for _ in range(3):
+            estimator.partial_fit(X, y, classes=np.unique(y))
+    with pytest.raises(ValueError, match="learning_rate"):
+        disturbed.set_params(learning_rate_init=1e300).partial_fit(X, y)
+    disturbed.set_params(learning_rate_init=other.learning_rate_init)
+    for estimator in (disturbed, other):
+        estimator.partial_fit(X, y)
+    np.testing.assert_array_equal(disturbed.coefs_[0], other.coefs_[0])
+
+
+def test_indicators_are_refused_where_labels_were_fitted():
+    X, y, _ = of_task("iris")
+    one_hot = np.eye(3, dtype=int)[y]
+    with pytest.raises(ValueError, match=r"y has shape \(150, 3\)"):
+        cmlp.MLPClassifier((3,), max_iter=1).partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, one_hot)
+    with pytest.raises(ValueError, match=r"y has shape \(150, 3\)"):
+        cmlp.MLPClassifier((3,), max_iter=1).fit(X, y, X_val=X, y_val=one_hot)
+
+
+def test_balanced_weights_are_refused_for_pieces():
+    X, y, _ = of_task("iris")
+    with pytest.raises(ValueError, match=r"class_weight='balanced' is not for partial_fit"):
+        cmlp.MLPClassifier((3,), class_weight="balanced").partial_fit(X, y, classes=np.unique(y))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_warm_start_without_validation_tells_of_none():
+    X, y, _ = of_task("iris")
+    states = []
+    mlp = cmlp.MLPClassifier((3,), max_iter=2, early_stopping=True, warm_start=True, callbacks=states.append).fit(X, y)
+    mlp.set_params(early_stopping=False).fit(X, y)
+    assert [state.validation_score is None for state in states] == [False, False, True, True]
+    assert mlp.best_loss_ is not None
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_lbfgs_shows_no_curves_of_an_earlier_fit():
+    X, y, _ = of_task("iris")
+    mlp = cmlp.MLPClassifier((3,), max_iter=3).fit(X, y).set_params(solver="lbfgs").fit(X, y)
+    assert not hasattr(mlp, "loss_curve_")
+    assert not hasattr(mlp, "best_loss_")
+
+
+def test_dropout_that_comes_later_is_drawn_by_the_random_state():
+    X, y, _ = of_task("iris")
+    seeds = set()
+    for seed in (1, 2):
+        mlp = cmlp.MLPClassifier((9,), random_state=seed).partial_fit(X, y, classes=np.unique(y))
+        mlp.set_params(dropout=0.5).partial_fit(X, y)
+        seeds.add(mlp._optimizer.seed)
+    assert len(seeds) == 2
+    assert 0 not in seeds
+
+
+@pytest.mark.skipif(VERSION < (1, 9), reason="scikit-learn has no callbacks")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("options", [{"tol": 10.0, "n_iter_no_change": 2}, {"solver": "lbfgs"}, {"max_iter": 3}])
+def test_scikit_learns_callbacks_hear_the_end_of_what_begins(options):
+    heard = []
+
+    class Ear:
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            heard.append("begin")
+
+        def on_fit_task_end(self, estimator, context):
+            heard.append("end")
+
+    X, y, _ = of_task("iris")
+    mlp = cmlp.MLPClassifier((3,), **{"max_iter": 20, **options})
+    mlp.set_callbacks(Ear()).fit(X, y)
+    assert heard.count("begin") == heard.count("end") == mlp.n_iter_ + 1

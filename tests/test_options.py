@@ -756,3 +756,9 @@ def test_outputs_stay_in_their_range(output, low, high, solver):
     assert (predicted >= low).all()
     assert (predicted <= high).all()
     assert model.loss_curve_[-1] == min(model.loss_curve_)
+
+
+def test_weights_that_cancel_each_other_are_refused():
+    X, y = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
+    with pytest.raises(ValueError, match="sample_weight is all zero"):
+        cmlp.fit(X, y, sample_weight=np.where(y == 0, 1.0, 0.0), class_weight={0: 0, 1: 1}, max_iter=1)

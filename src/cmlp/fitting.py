@@ -16,7 +16,7 @@ from .model import Model, score_of
 from .network import Network, precision
 from .options import Options
 from .progress import Progress
-from .training import History, Samples, Solver, Watch, hold_out, train
+from .training import Samples, Solver, Watch, hold_out, train
 from .validation import Array
 
 if TYPE_CHECKING:
@@ -250,7 +250,8 @@ def fit(
         (X.shape[1], *hidden, task.outputs), activation, task.loss, chosen, random, out_activation, quantile
     )  # fmt: skip
     X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
-    weights = _relative(_by_class(task, class_weight, targets, weights, chosen))
+    weights = _by_class(task, class_weight, targets, weights, chosen)
+    weights = _relative(check.weights("sample_weight", weights, len(X), chosen, network._kernels))
     model = Model(network, task)
     rows, validate = _validation(model, X, targets, weights, X_val, y_val, scoring, options, random)
     samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
@@ -275,7 +276,7 @@ def _run(
 
     def epoch_ends() -> bool:
         progress.epoch_ends(history)
-        return call_back(heard, history, solver, model)
+        return call_back(heard, watch, solver, model)
 
     def order() -> Array:
         if options.shuffle:
@@ -304,11 +305,14 @@ def _run(
     return "interrupted" if minimum.interrupted else "converged"
 
 
-def call_back(heard: Sequence[Any], history: History, solver: Solver, model: Any) -> bool:
+def call_back(heard: Sequence[Any], watch: Watch, solver: Solver, model: Any) -> bool:
     """Whether one of the callbacks wants the training to end."""
     if not heard:
         return False
-    scores, losses = history.validation_scores_, history.validation_loss_curve_
+    history = watch.history
+    validated = watch.validate is not None
+    scores = history.validation_scores_ if validated else None
+    losses = history.validation_loss_curve_ if validated else None
     state = EpochState(
         history.n_iter_, history.loss_curve_[-1], losses[-1] if losses else None, scores[-1] if scores else None,
         solver.last_rate, model,
@@ -354,7 +358,8 @@ def _by_class(
     factors = task.class_weights(class_weight, targets).astype(dtype)
     if not factors.any():
         raise ValueError("class_weight is zero for every class in y: expected at least one positive weight")
-    return factors if weights is None else factors * weights
+    with np.errstate(over="ignore", under="ignore"):  # refused afterwards
+        return factors if weights is None else factors * weights
 
 
 def _check_scoring(scoring: Any) -> None:

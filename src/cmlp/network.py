@@ -106,7 +106,7 @@ class Network(Caller):
         hidden = len(self.layer_sizes) - 2
         self.activation = check.per_layer("activation", activation, hidden, ACTIVATIONS, ACTIVATION_ALIASES)
         self.loss_name = check.choice("loss", loss, LOSSES)
-        self.out_activation = _out_activation(out_activation, self.loss_name)
+        self.out_activation = resolved_output(out_activation, self.loss_name)
         self.quantile = check.number("quantile", quantile, 0, 1, open_low=True, open_high=True)
         self.dtype = precision("dtype", dtype)
         self._parameters = aligned_block(self.layer_sizes, self.dtype)
@@ -417,8 +417,18 @@ class Network(Caller):
         self, solver: str, learning_rate: float, momentum: float, nesterov: bool, alpha: float, beta_1: float,
         beta_2: float, epsilon: float, epsilon_outside: bool = False, clip_norm: float = 0.0,
     ) -> None:  # fmt: skip
+        arguments = self._solver_arguments(
+            solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon, epsilon_outside, clip_norm
+        )
+        self._engine.set_solver(*arguments)
+
+    def _solver_arguments(
+        self, solver: str, learning_rate: float, momentum: float, nesterov: bool, alpha: float, beta_1: float,
+        beta_2: float, epsilon: float, epsilon_outside: bool = False, clip_norm: float = 0.0,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        """What the engine's `set_solver` takes; refuses what is out of range and changes nothing."""
         settings = (solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
-        self._engine.set_solver(
+        return (
             (*settings, epsilon_outside, clip_norm) if epsilon_outside or clip_norm else settings,
             self._solver_codes[check.choice("solver", solver, SOLVERS)],
             self._number("learning_rate", learning_rate),
@@ -500,7 +510,8 @@ class Network(Caller):
             self._engine.solver_state = state["solver_state"]
 
 
-def _out_activation(name: Any, loss: str) -> str:
+def resolved_output(name: Any, loss: str) -> str:
+    """The last layer's activation by its one name, where None stands for what goes with the loss."""
     if loss in OUTPUTS:
         if name not in (None, OUTPUTS[loss]):
             raise ValueError(

@@ -92,8 +92,12 @@ class Solver:
         """Sets the network's engine up for an epoch, from a fresh state for the first."""
         if self.epochs == 0:
             network._engine.reset_solver()
+        network._set_solver(*self.settings())
+
+    def settings(self) -> tuple[Any, ...]:
+        """As `Network._set_solver` takes them."""
         options = self.options
-        network._set_solver(
+        return (
             options.solver, self.learning_rate,
             options.momentum if options.solver == "sgd" else 0.0,
             options.nesterovs_momentum and options.momentum > 0,
@@ -176,15 +180,14 @@ class Watch:
     def epoch_ends(self, loss: float, samples: int, penalty: float = 0.0) -> None:
         """`penalty` is the part of the loss that the L2 term has."""
         history = self.history
+        validated = None
+        if self.validate is not None:
+            with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverges in the next epoch
+                validated = self.validate()
         watched = loss if self.outputs == 1 else (loss - penalty) / self.outputs + penalty
         history.samples_seen += samples
         history.loss_curve_.append(loss)
-        if self.validate is None:
-            improved = watched <= history.best_watched - self.tol
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):  # of a run that diverges in the next epoch
-                score, validation_loss = self.validate()
-            improved = self._improved(score, validation_loss)
+        improved = watched <= history.best_watched - self.tol if validated is None else self._improved(*validated)
         history.best_loss_ = min(history.best_loss_, loss)
         history.best_watched = min(history.best_watched, watched)
         history.stalled = 0 if improved else history.stalled + 1
@@ -235,6 +238,7 @@ def train(
     epoch_ends: Callable[[], object],
     stalls: Callable[[bool], object] = lambda shrunk: None,
     epochs: int | None = None,
+    epoch_begins: Callable[[], object] = lambda: None,
 ) -> str:
     """Epochs until the loss, or what is validated, improves no more; says why it ended.
 
@@ -257,6 +261,7 @@ def train(
     with network._engine:
         try:
             for epoch in range(1, (options.max_iter if epochs is None else epochs) + 1):
+                epoch_begins()
                 solver.begin(network)
                 rows = order() if order is not None else None
                 X, y, weights, relative = samples.X, samples.y, samples.weights, samples.relative

@@ -13,15 +13,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import validation as check
-from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network
+from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
 from ..training import History, Samples
 from ..validation import Array
 from .callbacks import CallbackSupportMixin, FitEvents
 from .inputs import as_rows, check_sparse, chunks, outputs_of
 from .parameters import CONSTRAINTS
-from .runs import Run, checked_targets
-
-ARCHITECTURE = ("activation", "loss_name", "out_activation", "quantile")
+from .runs import Run, begin_notes, checked_targets
 
 
 class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -120,7 +118,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if first:
             self.n_outputs_, self.out_activation_ = n_outputs, out_activation
             network = self._new_network(sizes, X.dtype, self._random_state)
-            self._history, self._optimizer, self.t_ = History(), None, 0
+            self._history, self._optimizer = History(), None
+            begin_notes(self)
         else:
             network = self._fitted_network(sizes)
             self.out_activation_ = out_activation
@@ -173,11 +172,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 f"the fitted network has layers of {network.layer_sizes}, the parameters and the data ask for {sizes}: "
                 "expected the same, or a fit with warm_start=False"
             )
-        asked = self._new_network(sizes, network.dtype, 0)
-        if all(getattr(network, name) == getattr(asked, name) for name in ARCHITECTURE):
+        head = {"out_activation": None, "quantile": 0.5} | self._head()
+        loss = self._loss_name()
+        asked = (self._activations(sizes), loss, resolved_output(head["out_activation"], loss), head["quantile"])
+        if (network.activation, network.loss_name, network.out_activation, network.quantile) == asked:
             return network
-        asked.parameters = network.parameters
-        return asked
+        changed = self._new_network(sizes, network.dtype, 0)
+        changed.parameters = network.parameters
+        return changed
 
     # ---- parameters --------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Of the hidden layers, one name for all or a name each: identity, relu, sigmoid (also logistic), tanh,
         leaky_relu, elu, selu, softplus, silu, gelu.
     solver : {"adam", "sgd", "adamw", "rmsprop", "lbfgs"}, default "adam"
-        lbfgs takes all samples at once and iterations for epochs; it neither validates nor follows a schedule.
+        lbfgs takes all samples at once and iterations for epochs; it follows no schedule and validates on X_val alone.
     alpha : float, at least 0, default 0.0001
         L2 term: alpha / (2 n) times the sum of squared weights, n being the sum of the batch's sample weights.  For
         adamw a decay of the weights instead.
@@ -214,15 +214,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     >>> bool(clf.best_validation_score_ == max(clf.validation_scores_))
     True
 
-    One cycle of the learning rate, after two epochs of warm-up and with gradients of length 1 at most.  It is meant to
-    run until max_iter, which is what the warning would be about:
+    One cycle of the learning rate, after two epochs of warm-up and with gradients of length 1 at most:
 
-    >>> import warnings
     >>> clf = classifier(solver="sgd", learning_rate="one_cycle", learning_rate_init=0.1, batch_size=16, max_iter=30)
     >>> clf = clf.set_params(warmup_epochs=2, max_grad_norm=1, n_iter_no_change=30)
-    >>> with warnings.catch_warnings():
-    ...     warnings.simplefilter("ignore")
-    ...     clf = clf.fit(X_train, y_train)
+    >>> clf = clf.fit(X_train, y_train)
     >>> clf.n_iter_, clf.score(X_test, y_test) > 0.9
     (30, True)
     """
@@ -345,6 +341,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self._is_multilabel() or len(self.classes_) < 2:
             rows = self._label_binarizer.transform(y)
             return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
+        if y.ndim != 1:
+            raise ValueError(f"y has shape {y.shape}: expected class labels (n,), as this classifier was fitted with")
         codes = np.searchsorted(self.classes_, y)
         return codes if self.out_activation_ == "softmax" else codes.reshape(-1, 1)
 
@@ -481,6 +479,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         DivergenceError
             As `fit`.
         """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} is not for partial_fit, which sees a part of the samples: "
+                "expected a dict, as compute_class_weight gives it for all"
+            )
         before = self.__dict__.copy()
         try:
             if _check_partial_fit_first_call(self, classes):

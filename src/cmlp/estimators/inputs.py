@@ -20,6 +20,7 @@ def as_rows(name: str, X: Any, network: Network) -> Any:
     if not sparse.issparse(X):
         return check.in_precision(name, X, network.dtype, network._kernels)
     X = X.tocsr()
+    _refuse_malformed(name, X)  # again: from other formats whatever they held has come along
     entries = check.in_precision(name, X.data, network.dtype, network._kernels)
     columns = np.ascontiguousarray(X.indices, np.int32)
     return entries, columns, np.ascontiguousarray(X.indptr, np.intp)
@@ -29,6 +30,10 @@ def check_sparse(name: str, X: Any) -> None:
     """Refuses sparse matrices that contradict themselves, before anything walks them."""
     if not sparse.issparse(X):
         return
+    _refuse_malformed(name, X)
+
+
+def _refuse_malformed(name: str, X: Any) -> None:
     try:
         if X.format == "coo":
             _check_coordinates(X)

@@ -33,7 +33,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Of the hidden layers, one name for all or a name each: identity, relu, sigmoid (also logistic), tanh,
         leaky_relu, elu, selu, softplus, silu, gelu.
     solver : {"adam", "sgd", "adamw", "rmsprop", "lbfgs"}, default "adam"
-        lbfgs takes all samples at once and iterations for epochs; it neither validates nor follows a schedule.
+        lbfgs takes all samples at once and iterations for epochs; it follows no schedule and validates on X_val alone.
     alpha : float, at least 0, default 0.0001
         L2 term: alpha / (2 n) times the sum of squared weights, n being the sum of the batch's sample weights.  For
         adamw a decay of the weights instead.
@@ -140,7 +140,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     network up to rounding.  What differs:
 
     - The loss is reported as it is minimised: summed over the outputs, where
-      scikit-learn has a squared error's mean over them.  tol is for each output, so that both stop alike.
+      scikit-learn has a squared error's mean over them.  The mean decides when to stop, as there.
     - A diverged fit raises `DivergenceError`, a ValueError, and leaves the last finite parameters.  Where it
       validates, a ConvergenceWarning tells, and the best parameters are restored.
     - `fit` leaves a fitted estimator as it was if it refuses its arguments.

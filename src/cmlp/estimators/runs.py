@@ -29,6 +29,9 @@ from .parameters import DEFAULT_BATCH, SKLEARN_SCHEDULES
 SOLVER_FAILED = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
+CURVES = (
+    "loss_", "loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_", "best_validation_score_",
+)  # fmt: skip
 BETWEEN = ("cmlp", "sklearn", "contextlib")
 Validate = Callable[[], tuple[float, float]]
 
@@ -41,10 +44,8 @@ class Run:
     estimator : MLPClassifier or MLPRegressor
     network : Network
     samples : Samples
-    targets : ndarray
-        Those of `samples` without label smoothing.
-    held : tuple of X, y, encoded y, or None
-        To validate on; X and y as the caller gave them.
+    incremental : bool
+        Whether for partial_fit.
     """
 
     def __init__(self, estimator: Any, network: Network, samples: Samples, incremental: bool):
@@ -103,20 +104,20 @@ class Run:
         self.watch = Watch(self.network, history, estimator.tol, estimator.n_iter_no_change, self.validate, outputs)
         if options.solver == "lbfgs":
             return
+        if estimator.batch_size != DEFAULT_BATCH and estimator.batch_size > len(self.samples.rows):
+            warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         if not self.incremental or estimator._optimizer is None or not estimator._optimizer.serves(options):
-            dropout = options.keep(len(self.network.layer_sizes) - 2) is not None
-            estimator._optimizer = Solver(options, seed_of(estimator._random_state) if dropout else 0)
+            estimator._optimizer = Solver(options)
         solver = estimator._optimizer
         solver.options = options
+        if solver.seed == 0 and options.keep(len(self.network.layer_sizes) - 2) is not None:
+            solver.seed = seed_of(estimator._random_state)
         if solver.is_over():
             raise ValueError(
                 f"learning_rate={options.learning_rate!r} has come to its end after max_iter={options.max_iter} "
                 "epochs: expected a larger max_iter, or another schedule"
             )
-        with self.network._engine:
-            solver.begin(self.network)
-        if estimator.batch_size != DEFAULT_BATCH and estimator.batch_size > len(self.samples.rows):
-            warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+        self.network._solver_arguments(*solver.settings())
 
     def train(self, events: FitEvents) -> None:
         estimator, rows = self.estimator, self.samples.rows
@@ -132,20 +133,16 @@ class Run:
 
         def epoch_ends() -> bool:
             self.epochs += 1
-            note(estimator, self.watch.history, self.epochs)
-            stop = call_back(self.heard, self.watch.history, estimator._optimizer, estimator)
-            stop = events.epoch_ends() or stop
-            if not stop and self.epochs < most:
-                events.epoch_begins()
-            return stop
+            note(estimator, self.watch, self.epochs)
+            stop = call_back(self.heard, self.watch, estimator._optimizer, estimator)
+            return events.epoch_ends() or stop
 
         most = 1 if self.incremental else self.options.max_iter
         every_row = not estimator.shuffle and len(rows) == len(self.samples.y)
-        events.epoch_begins()
         try:
             outcome = train(
                 self.network, self.samples, estimator._optimizer, self.watch, None if every_row else order, epoch_ends,
-                lambda shrunk: print_stall(estimator, shrunk), most,
+                lambda shrunk: print_stall(estimator, self.watch, shrunk), most, events.epoch_begins,
             )  # fmt: skip
         except DivergenceError as error:
             self._diverged(error)
@@ -165,13 +162,13 @@ class Run:
         if self.validate is None or history.best_parameters is None:
             if not history.loss_curve_:
                 history.loss_curve_.append(math.nan)
-            note(estimator, history, self.epochs)
+            note(estimator, self.watch, self.epochs)
             raise DivergenceError(f"{SOLVER_FAILED} ({error})") from error
         assert history.validation_scores_ is not None
         assert history.validation_loss_curve_ is not None
         for curve in (history.loss_curve_, history.validation_scores_, history.validation_loss_curve_):
             curve.append(math.nan)
-        note(estimator, history, self.epochs + 1)
+        note(estimator, self.watch, self.epochs + 1)
         self.watch.restore_best()
         warn(f"{error}; the parameters of the best validation score are restored", ConvergenceWarning)
 
@@ -185,13 +182,11 @@ class Run:
             watch.epoch_ends(loss, len(self.samples.rows))
             if estimator.verbose:
                 print(f"Iteration {iteration}, loss = {loss:.8f}")
-            stop = call_back(self.heard, watch.history, solver, estimator)
-            stop = events.epoch_ends() or stop or (self.validate is not None and watch.out_of_patience())
-            if not stop and iteration < options.max_iter:
-                events.epoch_begins()
-            return stop
+            events.epoch_begins()
+            stop = call_back(self.heard, watch, solver, estimator)
+            stop = events.epoch_ends() or stop
+            return stop or (self.validate is not None and watch.out_of_patience())
 
-        events.epoch_begins()
         minimum = minimise(
             self.network, self.samples, options.alpha, options.tol, options.max_iter, options.max_fun, iteration_ends
         )
@@ -242,9 +237,18 @@ def options_of(estimator: Any) -> Options:
     ).checked_extras()
 
 
-def note(estimator: Any, history: History, epochs: int) -> None:
+def begin_notes(estimator: Any) -> None:
+    """What a fit that has not run an epoch yet has to show; nothing of an earlier one."""
+    for name in CURVES:
+        estimator.__dict__.pop(name, None)
+    estimator.n_iter_ = estimator.t_ = 0
+    if estimator.solver != "lbfgs":
+        estimator.loss_curve_ = estimator._history.loss_curve_
+
+
+def note(estimator: Any, watch: Watch, epochs: int) -> None:
     """The estimator takes over what an epoch leaves."""
-    validated = history.validation_scores_ is not None
+    history, validated = watch.history, watch.validate is not None
     estimator.n_iter_ = epochs
     estimator.loss_curve_ = history.loss_curve_
     estimator.loss_ = history.loss_curve_[-1]
@@ -264,10 +268,10 @@ def note_validation(estimator: Any, history: History) -> None:
     estimator.best_validation_score_ = history.best_validation_score_
 
 
-def print_stall(estimator: Any, shrunk: bool) -> None:
+def print_stall(estimator: Any, watch: Watch, shrunk: bool) -> None:
     if not estimator.verbose:
         return
-    what = "Training loss" if estimator.validation_scores_ is None else "Validation score"
+    what = "Training loss" if watch.validate is None else "Validation score"
     since = f"for {estimator.n_iter_no_change} consecutive epochs."
     if shrunk:
         then = f"Setting learning rate to {estimator._optimizer.learning_rate:f}"
