@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     quick: bool = False
 
 
-QUICK = Plan(7, 0.005, 0.02, 0.16, True)
+QUICK = Plan(7, 0.004, 0.014, 0.12, True)
 
 
 class Run:
