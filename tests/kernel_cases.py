@@ -550,14 +550,20 @@ SOLVERS = [
 ]
 
 
-def updates(kernel, arrays, n, solver, options):
-    """The first update, from no state, and later ones; the last has no bias left to correct."""
+def updates(kernel, arrays, n, solver, options, rows=None):
+    """The first update, from no state, and later ones; the last has no bias left to correct.  With `rows`, of a weight
+    matrix with so many, from one sample.
+    """
+    size = n if rows is None else rows * n
     for t in (1, 2, 3, 10, 1000, 10**9):
-        p, m, v = (arrays.rng.standard_normal(n) for _ in range(3))
-        g = arrays.put(arrays.rng.standard_normal(n) * 10.0 ** arrays.rng.integers(-6, 2, n))
+        p, m, v = (arrays.rng.standard_normal(size) for _ in range(3))
+        o = arrays.put(arrays.rng.standard_normal(n) * 10.0 ** arrays.rng.integers(-6, 2, n))
+        delta = None if rows is None else arrays.put(arrays.rng.standard_normal(rows))
         p, state = arrays.put(p), arrays.put(np.stack([m, v**2]) * (t > 1), changes=True)
-        want = solver(*wide(p, g, *state), t, 0.05, **options)
-        got = kernel.updated_parameters(solver.__name__, p, g, state, t, 0.05, **options)
-        yield Result(got, want.p, want.p_size, 6)
-        yield Result(state[0], want.m, want.m_size, 6)
-        yield Result(state[1], want.v, want.v_size, 6)
+        g = wide(o) if delta is None else np.outer(wide(delta), wide(o)).ravel()
+        want = solver(wide(p), g, *wide(*state), t, 0.05, **options)
+        given = o if delta is None else (delta, o)
+        got = kernel.updated_parameters(solver.__name__, p, given, state, t, 0.05, **options)
+        yield Result(got, want.p, want.p_size, 8)
+        yield Result(state[0], want.m, want.m_size, 8)
+        yield Result(state[1], want.v, want.v_size, 8)

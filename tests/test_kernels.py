@@ -258,11 +258,12 @@ def solver_id(value):
     return value.__name__ if callable(value) else "-".join(value) or "plain"
 
 
+@pytest.mark.parametrize("rows", [None, 1, 5])
 @pytest.mark.parametrize(("solver", "options"), SOLVERS, ids=solver_id)
-def test_solver(module, arrays, solver, options):
+def test_solver(module, arrays, solver, options, rows):
     for n in SIZES:
-        for result in updates(module, arrays, n, solver, options):
-            check(result, arrays.dtype, f"{n} parameters")
+        for result in updates(module, arrays, n, solver, options, rows):
+            check(result, arrays.dtype, f"{rows} rows of {n} parameters")
 
 
 # ---- roots of second moments, and what is too small ----------------------------------------------------------
@@ -361,6 +362,7 @@ def touch_everything(isa, precision):
         list(case(kernel, ArraysAtPageEnds(precision), m, n))
     for (solver, options), n in itertools.product(SOLVERS, sizes):
         list(updates(kernel, ArraysAtPageEnds(precision), n, solver, options))
+        list(updates(kernel, ArraysAtPageEnds(precision), n, solver, options, rows=3))
     for n in sizes:
         kernel.activation("gelu", ArraysAtPageEnds(precision).normal(n))
         kernel.first_not_finite(ArraysAtPageEnds(precision).normal(n))

@@ -100,6 +100,18 @@ cdef void backward_gradient(const network_t *net, const real *theta, const sampl
             matvec_t(net.d[l], net.d[l - 1], theta + net.W[l], at.delta[l], at.delta[l - 1])
             delta_below(net, l - 1, at, drop)
 
+cdef void backward_update(const network_t *net, real *theta, const sample_t *at, const solver_t *solver,
+                          const constants_t *c, real alpha, real *m, real *v, const dropout_t *drop) noexcept nogil:
+    """The deltas below delta_L, from the weights before the update, and the update of a solver with state m, v."""
+    cdef Py_ssize_t l, W, b
+    for l in range(net.L, 0, -1):
+        W, b = net.W[l], net.b[l]
+        if l > 1:
+            matvec_t(net.d[l], net.d[l - 1], theta + W, at.delta[l], at.delta[l - 1])
+            delta_below(net, l - 1, at, drop)
+        update_outer(solver, c, net.d[l], net.d[l - 1], alpha, at.delta[l], at.o[l - 1], theta + W, m + W, v + W)
+        solver_update(solver, c, net.d[l], 0, at.delta[l], theta + b, m + b, v + b)
+
 cdef void backward_sgd(const network_t *net, real *theta, const sample_t *at, real eta, real shrink, held_t *held,
                        const dropout_t *drop) noexcept nogil:
     """The deltas below delta_L, from the weights before the update, and plain SGD."""

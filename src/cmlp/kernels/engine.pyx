@@ -92,7 +92,7 @@ cdef class Engine(Predictor):
             self.state = cnp.PyArray_ZEROS(2, shape, REAL_TYPE, 0)
             self.trainer.m = <real *>cnp.PyArray_DATA(self.state)
             self.trainer.v = self.trainer.m + self.size
-        if self.gradient is None and (gradient or self.trainer.m != NULL):
+        if self.gradient is None and gradient:
             self.gradient = cnp.PyArray_SimpleNew(1, shape + 1, REAL_TYPE)
             self.trainer.gradient = <real *>cnp.PyArray_DATA(self.gradient)
         return 0
@@ -211,7 +211,7 @@ cdef class Engine(Predictor):
         cdef double loss
         cdef uint64_t before
         self.need_sample()
-        self.need_solver(gradient=False)
+        self.need_solver(gradient=self.trainer.solver.clip_norm > 0)
         before = flush_subnormals()
         if self.size < GIL_PARAMETERS:
             loss = update_on_sample(&self.trainer, samples, 0, NULL)

@@ -16,6 +16,8 @@ cdef enum:
     ROOM = (1 << 18) // (4 + 4 * CMLP_DOUBLE)    # and so many numbers: they stay in the second-level cache
     ROWS_AT_ONCE = 4 * TILE_ROWS            # of a C in rows: they lie far apart
     MANY_COLUMNS = 8 * PANEL                # of B: from here on an A in several panels is packed
+    ROWS_AHEAD = 4                          # rows in random order are fetched so long before they are copied,
+    FETCHED = 256                           # and so many numbers of each: the processor foresees the rest
     LONG_COLUMN_STEP = 512                  # from here on A^T is packed: its numbers lie too far apart
 
 ctypedef void (*finish_t)(const void *what, Py_ssize_t at, Py_ssize_t n) noexcept nogil
@@ -71,9 +73,9 @@ cdef inline void add_product(int vecs, int rows, const real *A, Py_ssize_t a_row
 
 cdef inline void add_products(int vecs, int rows, Py_ssize_t K, const real *A, Py_ssize_t a_row, Py_ssize_t a_col,
                               const real *B, vec total[TILE_ROWS][TILE_VECS]) noexcept nogil:
-    """total += A B.  Four columns at a time: of a short loop the processor foresees the end."""
+    """total += A B."""
     cdef Py_ssize_t k = 0
-    while k + 4 <= K:
+    while TILE_STEPS == 4 and k + 4 <= K:
         add_product(vecs, rows, A + k * a_col, a_row, B + k * vecs * VL, total)
         add_product(vecs, rows, A + (k + 1) * a_col, a_row, B + (k + 1) * vecs * VL, total)
         add_product(vecs, rows, A + (k + 2) * a_col, a_row, B + (k + 2) * vecs * VL, total)
@@ -243,14 +245,20 @@ cdef void row_sums(Py_ssize_t first, Py_ssize_t end, Py_ssize_t M, Py_ssize_t N,
                    real *sums) noexcept nogil:
     """sums_i = sum_j A[i, j] (+ sums_i), first <= i < end, for an M x N matrix in panels whose padding is 0."""
     cdef Py_ssize_t i, j, v, width
-    cdef vec total
+    cdef vec total[TILE_VECS]
     for i in range(first, end):
-        total = vec_set(0)
-        for j from 0 <= j < N by PANEL:
-            width = width_at(j, N)
-            for v from 0 <= v < width by VL:
-                total = total + vec_load(A + j * M + i * width + v)
-        sums[i] = vec_sum(total) + (sums[i] if accumulate else 0)
+        for v in range(TILE_VECS):
+            total[v] = vec_set(0)
+        for j from 0 <= j <= N - PANEL by PANEL:
+            for v in range(TILE_VECS):
+                total[v] = total[v] + vec_load(A + j * M + i * PANEL + v * VL)
+        j = N // PANEL * PANEL
+        width = padded(N - j)
+        for v from 0 <= v < width by VL:
+            total[0] = total[0] + vec_load(A + j * M + i * width + v)
+        for v in range(1, TILE_VECS):
+            total[0] = total[0] + total[v]
+        sums[i] = vec_sum(total[0]) + (sums[i] if accumulate else 0)
 
 
 cdef inline void transpose_block(Py_ssize_t rows, Py_ssize_t lanes, const real *const *source, Py_ssize_t offset,
@@ -280,8 +288,13 @@ cdef void transpose(Py_ssize_t n, Py_ssize_t d, const real *A, Py_ssize_t lda, c
         rows = min(n - i, <Py_ssize_t>VL)
         for r in range(rows):
             source[r] = A + (index[i + r] if index != NULL else i + r) * lda
-        for j from 0 <= j < d by VL:
+        j = 0
+        while rows == VL and j + VL <= d:
+            transpose_block(VL, VL, source, j, T + j * ldt + i, ldt, VL)
+            j += VL
+        while j < d:
             transpose_block(rows, min(d - j, <Py_ssize_t>VL), source, j, T + j * ldt + i, ldt, ldt - i)
+            j += VL
 
 
 cdef void columns_of(Py_ssize_t n, Py_ssize_t d, const real *A, const intptr_t *index,
@@ -313,6 +326,11 @@ cdef void transpose_panels(Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, Py_ss
                 transpose(min(end - j, <Py_ssize_t>PANEL), min(d - i, <Py_ssize_t>PANEL), row, width, NULL,
                           column, height)
 
+cdef inline void fetch_row(const real *row, Py_ssize_t d) noexcept nogil:
+    cdef Py_ssize_t i
+    for i from 0 <= i < min(d, <Py_ssize_t>FETCHED) by PANEL:
+        fetch_to_read(row + i)
+
 cdef void gather_rows(Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, Py_ssize_t d, const real *A,
                       const intptr_t *index, real *panels_out) noexcept nogil:
     """Rows `first` to `end` of the n x d matrix A, or of that which `index` picks from A, in panels, padded with 0."""
@@ -320,7 +338,12 @@ cdef void gather_rows(Py_ssize_t first, Py_ssize_t end, Py_ssize_t n, Py_ssize_t
     cdef const real *row
     for i in range(first, end):
         row = A + (index[i] if index != NULL else i) * d
-        for j from 0 <= j < d by PANEL:
-            width = width_at(j, d)
-            for v from 0 <= v < width by VL:
-                vec_store(panels_out + j * n + i * width + v, load_part(row + j + v, d - j - v))
+        if index != NULL and i + ROWS_AHEAD < n:
+            fetch_row(A + index[i + ROWS_AHEAD] * d, d)
+        for j from 0 <= j <= d - PANEL by PANEL:
+            for v in range(TILE_VECS):
+                vec_store(panels_out + j * n + i * PANEL + v * VL, vec_load(row + j + v * VL))
+        j = d // PANEL * PANEL
+        width = padded(d - j)
+        for v from 0 <= v < width by VL:
+            vec_store(panels_out + j * n + i * width + v, load_part(row + j + v, d - j - v))

@@ -192,12 +192,21 @@ cdef void add_scaled(Py_ssize_t n, real a, const real *x, real *y) noexcept nogi
         store_part(y + i, load_part(y + i, n - i) + vec_set(a) * load_part(x + i, n - i), n - i)
 
 
+cdef inline vec four_sums(const vec total[4]) noexcept nogil:
+    return (total[0] + total[1]) + (total[2] + total[3])
+
 cdef double dot(Py_ssize_t n, const real *x, const real *y) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef vec total = vec_set(0)
-    for i from 0 <= i < n by VL:
-        total = total + load_part(x + i, n - i) * load_part(y + i, n - i)
-    return vec_sum(total)
+    """x . y, in four sums: one would wait for each of its additions."""
+    cdef Py_ssize_t i, v
+    cdef vec total[4]
+    for v in range(4):
+        total[v] = vec_set(0)
+    for i from 0 <= i <= n - 4 * VL by 4 * VL:
+        for v in range(4):
+            total[v] = total[v] + vec_load(x + i + v * VL) * vec_load(y + i + v * VL)
+    for i from n // (4 * VL) * (4 * VL) <= i < n by VL:
+        total[0] = total[0] + load_part(x + i, n - i) * load_part(y + i, n - i)
+    return vec_sum(four_sums(total))
 
 cdef inline double sum_of_squares(Py_ssize_t n, const real *x) noexcept nogil:
     return dot(n, x, x)
@@ -205,8 +214,13 @@ cdef inline double sum_of_squares(Py_ssize_t n, const real *x) noexcept nogil:
 
 cdef bint all_finite(Py_ssize_t n, const real *x) noexcept nogil:
     """No NaN and no infinity among them: 0 x is 0 for every finite x."""
-    cdef Py_ssize_t i
-    cdef vec total = vec_set(0)
-    for i from 0 <= i < n by VL:
-        total = total + vec_set(0) * load_part(x + i, n - i)
-    return vec_sum(total) == 0
+    cdef Py_ssize_t i, v
+    cdef vec total[4]
+    for v in range(4):
+        total[v] = vec_set(0)
+    for i from 0 <= i <= n - 4 * VL by 4 * VL:
+        for v in range(4):
+            total[v] = total[v] + vec_set(0) * vec_load(x + i + v * VL)
+    for i from n // (4 * VL) * (4 * VL) <= i < n by VL:
+        total[0] = total[0] + vec_set(0) * load_part(x + i, n - i)
+    return vec_sum(four_sums(total)) == 0

@@ -216,12 +216,18 @@ def loss_of_batch(str name, Z, Y, scale, str output="identity", double quantile=
 def updated_parameters(str name, p, g, state, long long t, double learning_rate, double momentum=0, bint nesterov=False,
                        double decay=0, double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8,
                        bint epsilon_outside=False):
-    """p after update number t; `state`, of shape (2, len(p)), changes in place."""
+    """p after update number t; `state`, of shape (2, len(p)), changes in place.  g is the gradient, or (delta, o) for
+    that of a weight matrix, delta o^T.
+    """
     cdef solver_t solver = solver_t(SOLVER_CODES[name], learning_rate, momentum, 0, beta_1, beta_2, epsilon, nesterov,
                                     epsilon_outside, t, 0)
     cdef Py_ssize_t n = p.shape[0]
     cdef real *m = at(state)
     out = p.copy()
     cdef constants_t constants = constants_of(&solver)
-    solver_update(&solver, &constants, n, decay, at(g), at(out), m, m + n)
+    if type(g) is tuple:
+        delta, o = g
+        update_outer(&solver, &constants, len(delta), len(o), decay, at(delta), at(o), at(out), m, m + n)
+    else:
+        solver_update(&solver, &constants, n, decay, at(g), at(out), m, m + n)
     return out

@@ -70,11 +70,15 @@ typedef bits_t ivec;
 #endif
 
 /* Rows of the register block of a matrix product, TILE_ROWS x TILE_VECS vectors: as many
-   accumulators as the register file holds beside the operands (32 registers, or 16). */
+   accumulators as the register file holds beside the operands (32 registers, or 16).  It takes
+   TILE_STEPS columns at a time: of a short loop the processor foresees the end, but with 16
+   registers compilers mix the steps, and some sums have to wait for their way through memory. */
 #if VECTOR_BYTES == 64 || defined(__aarch64__)
 #define TILE_ROWS 8
+#define TILE_STEPS 4
 #else
 #define TILE_ROWS 6
+#define TILE_STEPS 1
 #endif
 #define TILE_VECS 2
 
@@ -113,11 +117,13 @@ INLINE vec vec_load(const real_t *p) { return *p; }
 INLINE void vec_store(real_t *p, vec v) { *p = v; }
 #endif
 
-/* Asks for the cache line that is about to be written to. */
+/* Asks for the cache line that is about to be written to, or read. */
 #if CMLP_VECTORS
 INLINE void fetch(real_t *p) { __builtin_prefetch(p, 1, 3); }
+INLINE void fetch_to_read(const real_t *p) { __builtin_prefetch(p, 0, 3); }
 #else
 INLINE void fetch(real_t *p) { (void)p; }
+INLINE void fetch_to_read(const real_t *p) { (void)p; }
 #endif
 
 /* The first n lanes, 0 <= n <= VL; the others are zero when loaded and kept out of a store. */
@@ -149,7 +155,23 @@ static const bits_t lane_mask[2 * VL] = {
 };
 INLINE __m256i lanes(ptrdiff_t n) { return _mm256_loadu_si256((const __m256i *)(lane_mask + VL - n)); }
 INLINE vec vec_load_n(const real_t *p, ptrdiff_t n) { return (vec)AVX2(maskload)(p, lanes(n)); }
-INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) { AVX2(maskstore)(p, lanes(n), v); }
+/* In halves: a masked store takes some processors 20 instructions. */
+#if CMLP_DOUBLE
+INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) {
+    __m128d part = _mm256_castpd256_pd128((__m256d)v);
+    if (n & 4) { *(unaligned_vec *)p = v; return; }
+    if (n & 2) { _mm_storeu_pd(p, part); p += 2; part = _mm256_extractf128_pd((__m256d)v, 1); }
+    if (n & 1) _mm_store_sd(p, part);
+}
+#else
+INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) {
+    __m128 part = _mm256_castps256_ps128((__m256)v);
+    if (n & 8) { *(unaligned_vec *)p = v; return; }
+    if (n & 4) { _mm_storeu_ps(p, part); p += 4; part = _mm256_extractf128_ps((__m256)v, 1); }
+    if (n & 2) { _mm_storel_pi((__m64 *)p, part); p += 2; part = _mm_movehl_ps(part, part); }
+    if (n & 1) _mm_store_ss(p, part);
+}
+#endif
 INLINE vec vec_keep(vec v, ptrdiff_t n) { return as_vec(as_bits(v) & (ivec)lanes(n)); }
 #else
 INLINE vec vec_load_n(const real_t *p, ptrdiff_t n) {
@@ -272,16 +294,67 @@ INLINE vec vec_zip_high(vec a, vec b) { (void)a; return b; }
 /* The sums of neighbours, of a in the even lanes and of b in the odd ones: lane 2 i is a_i + a_{i + VL/2}. */
 INLINE vec vec_fold(vec a, vec b) { return vec_zip_low(a, b) + vec_zip_high(a, b); }
 
-/* With VL rows, lane r of the result is the sum over the lanes of row[r]; with half as many, lanes 2 r and 2 r + 1
-   hold it in two parts. */
+/* vec_sum_rows: with VL rows, lane r of the result is the sum over the lanes of row[r]; with half as many, lanes 2 r and
+   2 r + 1 hold it in two parts.  vec_transpose: the VL x VL block in row[0..VL), in place.
+
+   Either takes log2(VL) rounds over the rows.  AVX2 shuffles cheaply only within halves of 16 bytes: there the rounds stay
+   within these, and only the last exchanges them. */
+#if VECTOR_BYTES == 32
+#if CMLP_DOUBLE
+#define PAIRS_LOW(a, b) SHUFFLE(a, b, 0, 4, 2, 6)
+#define PAIRS_HIGH(a, b) SHUFFLE(a, b, 1, 5, 3, 7)
+#define HALVES_LOW(a, b) SHUFFLE(a, b, 0, 1, 4, 5)
+#define HALVES_HIGH(a, b) SHUFFLE(a, b, 2, 3, 6, 7)
+#else
+#define PAIRS_LOW(a, b) SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define PAIRS_HIGH(a, b) SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define FOURS_LOW(a, b) SHUFFLE(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define FOURS_HIGH(a, b) SHUFFLE(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#define HALVES_LOW(a, b) SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+#define HALVES_HIGH(a, b) SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+#endif
+#define SUM_OF(shuffle, a, b) (shuffle##_LOW(a, b) + shuffle##_HIGH(a, b))
+#endif
+
+#if VECTOR_BYTES == 32 && CMLP_DOUBLE
+INLINE vec vec_sum_rows(vec *row, int rows) {
+    const vec first = SUM_OF(PAIRS, row[0], row[1]);
+    (void)rows;
+    return SUM_OF(HALVES, first, SUM_OF(PAIRS, row[2], row[3]));
+}
+INLINE void vec_transpose(vec *row) {
+    const vec a = PAIRS_LOW(row[0], row[1]), b = PAIRS_HIGH(row[0], row[1]);
+    const vec c = PAIRS_LOW(row[2], row[3]), d = PAIRS_HIGH(row[2], row[3]);
+    row[0] = HALVES_LOW(a, c), row[1] = HALVES_LOW(b, d);
+    row[2] = HALVES_HIGH(a, c), row[3] = HALVES_HIGH(b, d);
+}
+#elif VECTOR_BYTES == 32
+INLINE vec sum_4_rows(const vec *row) { return SUM_OF(FOURS, SUM_OF(PAIRS, row[0], row[1]), SUM_OF(PAIRS, row[2], row[3])); }
+INLINE vec vec_sum_rows(vec *row, int rows) {
+    (void)rows;
+    return SUM_OF(HALVES, sum_4_rows(row), sum_4_rows(row + 4));
+}
+/* Of 4 x 8, column c in the lower half of column[c], column c + 4 in the upper. */
+INLINE void halves_of_columns(const vec *row, vec *column) {
+    const vec a = PAIRS_LOW(row[0], row[1]), b = PAIRS_HIGH(row[0], row[1]);
+    const vec c = PAIRS_LOW(row[2], row[3]), d = PAIRS_HIGH(row[2], row[3]);
+    column[0] = FOURS_LOW(a, c), column[1] = FOURS_HIGH(a, c);
+    column[2] = FOURS_LOW(b, d), column[3] = FOURS_HIGH(b, d);
+}
+INLINE void vec_transpose(vec *row) {
+    vec upper[4], lower[4];
+    int r;
+    halves_of_columns(row, upper);
+    halves_of_columns(row + 4, lower);
+    UNROLL for (r = 0; r < 4; r++) row[r] = HALVES_LOW(upper[r], lower[r]), row[r + 4] = HALVES_HIGH(upper[r], lower[r]);
+}
+#else
 INLINE vec vec_sum_rows(vec *row, int rows) {
     int half, r;
     UNROLL for (half = rows / 2; half > 0; half /= 2)
         UNROLL for (r = 0; r < half; r++) row[r] = vec_fold(row[r], row[r + half]);
     return row[0];
 }
-
-/* The VL x VL block in row[0..VL) is transposed in place: log2(VL) perfect shuffles of the rows. */
 INLINE void vec_transpose(vec *row) {
     vec shuffled[VL];
     int round, r;
@@ -293,6 +366,7 @@ INLINE void vec_transpose(vec *row) {
         UNROLL for (r = 0; r < VL; r++) row[r] = shuffled[r];
     }
 }
+#endif
 
 INLINE real_t vec_first(vec v) {
     real_t lane[VL];

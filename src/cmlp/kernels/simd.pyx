@@ -13,10 +13,12 @@ cdef extern from "simd.h":
         VL
         TILE_ROWS
         TILE_VECS
+        TILE_STEPS
         ROW_BLOCK
     vec vec_set(real a) noexcept nogil
     vec vec_load(const real *p) noexcept nogil
     void fetch(real *p) noexcept nogil
+    void fetch_to_read(const real *p) noexcept nogil
     vec vec_load_n(const real *p, Py_ssize_t n) noexcept nogil
     void vec_store(real *p, vec v) noexcept nogil
     void vec_store_n(real *p, vec v, Py_ssize_t n) noexcept nogil

@@ -3,7 +3,7 @@
 # `decay` is alpha / n for weights and 0 for biases: it enters the gradient as g + decay p, but for
 # AdamW, where it shrinks p on its own (Loshchilov and Hutter, 2019).  The state is two runs as long as p:
 # m (velocity, first moment) and v (second moment).
-from libc.math cimport pow, sqrt
+from libc.math cimport fabs, pow, sqrt
 
 cdef enum:
     SGD, ADAM, ADAMW, RMSPROP
@@ -65,31 +65,54 @@ cdef inline vec rmsprop(const constants_t *c, vec p, vec g, vec *m, vec *v) noex
     return p - vec_set(c.eta) * m[0]
 
 
-cdef inline vec update_vec(const solver_t *solver, const constants_t *c, vec decay, vec p, vec g,
+cdef inline vec update_vec(int kind, bint nesterov, const constants_t *c, vec decay, vec p, vec g,
                            vec *m, vec *v) noexcept nogil:
-    if solver.kind == ADAMW:
+    if kind == ADAMW:
         return adam(c, p - vec_set(c.eta) * decay * p, g, m, v)
     g = g + decay * p
-    if solver.kind == ADAM:
+    if kind == ADAM:
         return adam(c, p, g, m, v)
-    elif solver.kind == RMSPROP:
+    elif kind == RMSPROP:
         return rmsprop(c, p, g, m, v)
-    return sgd(c, solver.nesterov, p, g, m)
+    return sgd(c, nesterov, p, g, m)
 
 
-cdef void solver_update(const solver_t *solver, const constants_t *c, Py_ssize_t n, real decay, const real *g,
-                        real *p, real *m, real *v) noexcept nogil:
-    """One update of p[:n]; c are the constants of this update."""
-    cdef vec pv, mv, vv
-    cdef Py_ssize_t i
-    for i from 0 <= i < n by VL:
-        mv = load_part(m + i, n - i)
-        vv = load_part(v + i, n - i)
-        pv = update_vec(solver, c, vec_set(decay), load_part(p + i, n - i), load_part(g + i, n - i), &mv, &vv)
-        store_part(p + i, pv, n - i)
-        store_part(m + i, mv, n - i)
-        if solver.kind != SGD:
-            store_part(v + i, vv, n - i)
+cdef inline void update_rows(int kind, bint nesterov, const constants_t *c, Py_ssize_t rows, Py_ssize_t n, real decay,
+                             const real *delta, const real *o, real *p, real *m, real *v) noexcept nogil:
+    cdef vec pv, mv, vv, d
+    cdef Py_ssize_t i, j, at
+    for j in range(rows):
+        d = vec_set(delta[j])
+        for i from 0 <= i < n by VL:
+            at = j * n + i
+            mv = load_part(m + at, n - i)
+            vv = load_part(v + at, n - i) if kind != SGD else vec_set(0)
+            pv = update_vec(kind, nesterov, c, vec_set(decay), load_part(p + at, n - i), d * load_part(o + i, n - i),
+                            &mv, &vv)
+            store_part(p + at, pv, n - i)
+            store_part(m + at, mv, n - i)
+            if kind != SGD:
+                store_part(v + at, vv, n - i)
+
+cdef void update_outer(const solver_t *solver, const constants_t *c, Py_ssize_t rows, Py_ssize_t n, real decay,
+                       const real *delta, const real *o, real *p, real *m, real *v) noexcept nogil:
+    """One update of a rows x n block of parameters whose gradient is delta o^T; c are the constants of this update."""
+    if solver.kind == ADAM:
+        update_rows(ADAM, False, c, rows, n, decay, delta, o, p, m, v)
+    elif solver.kind == ADAMW:
+        update_rows(ADAMW, False, c, rows, n, decay, delta, o, p, m, v)
+    elif solver.kind == RMSPROP:
+        update_rows(RMSPROP, False, c, rows, n, decay, delta, o, p, m, v)
+    elif solver.nesterov:
+        update_rows(SGD, True, c, rows, n, decay, delta, o, p, m, v)
+    else:
+        update_rows(SGD, False, c, rows, n, decay, delta, o, p, m, v)
+
+cdef inline void solver_update(const solver_t *solver, const constants_t *c, Py_ssize_t n, real decay, const real *g,
+                               real *p, real *m, real *v) noexcept nogil:
+    """One update of p[:n]."""
+    cdef real one = 1
+    update_outer(solver, c, 1, n, decay, &one, g, p, m, v)
 
 
 cdef inline bint needs_state(const solver_t *solver) noexcept nogil:

@@ -253,14 +253,16 @@ cdef void clipped_update(trainer_t *trainer, double divisor) noexcept nogil:
 cdef real shortening(const trainer_t *trainer) noexcept nogil:
     """min(1, clip_norm / |gradient|); the penalty's share is not in the gradient."""
     cdef Py_ssize_t i, n = trainer.size
-    cdef double total = 0
+    cdef double total = 0, largest = 1
     for i from 0 <= i < n by NORM_RUN:
         total += sum_of_squares(min(n - i, <Py_ssize_t>NORM_RUN), trainer.gradient + i)
-    if not is_finite(total):    # in the kernels' precision
+    if not is_finite(total):    # the squares are not: in parts of the largest
+        for i in range(n):
+            largest = max(largest, fabs(<double>trainer.gradient[i]))
         total = 0
         for i in range(n):
-            total += <double>trainer.gradient[i] * trainer.gradient[i]
-    return <real>min(1.0, trainer.solver.clip_norm / max(sqrt(total), <double>REAL_MIN))
+            total += (trainer.gradient[i] / largest) ** 2
+    return <real>min(1.0, trainer.solver.clip_norm / largest / max(sqrt(total), <double>REAL_MIN))
 
 cdef inline void scale_run(Py_ssize_t n, real factor, real *a) noexcept nogil:
     cdef Py_ssize_t i
@@ -268,14 +270,13 @@ cdef inline void scale_run(Py_ssize_t n, real factor, real *a) noexcept nogil:
         store_part(a + i, vec_set(factor) * load_part(a + i, n - i), n - i)
 
 
-cdef void apply_gradient(trainer_t *trainer, double alpha) noexcept nogil:
-    """One update of every layer from the gradient of one sample."""
+cdef void clipped_update_on_sample(trainer_t *trainer, double alpha) noexcept nogil:
+    """One update of every layer from the gradient of one sample, shortened to the length it may have."""
     cdef const network_t *net = trainer.net
     cdef solver_t *solver = &trainer.solver
     cdef Py_ssize_t l
-    if solver.clip_norm > 0:
-        scale_run(trainer.size, shortening(trainer), trainer.gradient)
-    trainer.constants = constants_of(solver)
+    backward_gradient(net, trainer.theta, &trainer.sample, &trainer.dropout, trainer.gradient)
+    scale_run(trainer.size, shortening(trainer), trainer.gradient)
     for l in range(1, net.L + 1):
         update_run(trainer, net.W[l], net.d[l] * net.d[l - 1], <real>solver.learning_rate, <real>alpha)
         update_run(trainer, net.b[l], net.d[l], <real>solver.learning_rate, 0)
@@ -303,11 +304,14 @@ cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intpt
     if not is_finite(loss):
         solver.t -= 1
         return loss
-    if trainer.m == NULL and solver.clip_norm == 0:
+    trainer.constants = constants_of(solver)
+    if solver.clip_norm > 0:
+        clipped_update_on_sample(trainer, alpha)
+    elif trainer.m == NULL:
         backward_sgd(net, trainer.theta, at, <real>eta, <real>(eta * alpha), held, &trainer.dropout)
     else:
-        backward_gradient(net, trainer.theta, at, &trainer.dropout, trainer.gradient)
-        apply_gradient(trainer, alpha)
+        backward_update(net, trainer.theta, at, solver, &trainer.constants, <real>alpha, trainer.m, trainer.v,
+                        &trainer.dropout)
     return loss
 
 
