@@ -59,6 +59,7 @@ def parsed(arguments: list[str] | None, workloads: list[str], networks: list[str
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds {options.rounds}: expected at least 1")
     partial = options.quick or any((options.only, options.networks, options.competitors, options.dtype, options.rounds))
+    options.partial = bool(partial)
     options.out = options.out or (Path(PARTIAL) if partial else ROOT / "docs")
     options.only = options.only or workloads
     options.networks = options.networks or networks
@@ -121,7 +122,7 @@ def admit(run: Any, options: Any, disagreement: Any) -> None:
 def written(results: dict[str, Any], options: Any) -> int:
     from . import charts, report, targets
 
-    results["targets"] = targets.judged(results)
+    results["targets"] = targets.judged(results, only_measured=options.partial)
     folder = options.out / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     if options.out.name == PARTIAL:

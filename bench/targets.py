@@ -279,11 +279,13 @@ TARGETS = [
 ]  # fmt: skip
 
 
-def judged(results: dict[str, Any]) -> list[dict[str, Any]]:
+def judged(results: dict[str, Any], only_measured: bool = False) -> list[dict[str, Any]]:
     asked = Results(results)
     verdicts = []
     for target in TARGETS:
         measured, met = target.judge(asked)
+        if only_measured and measured == UNMEASURED[0]:
+            continue
         verdicts.append(
             {"key": target.key, "workload": target.workload, "text": target.text, "measured": measured, "met": met}
         )

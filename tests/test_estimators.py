@@ -399,6 +399,27 @@ def test_sparse_rows_are_as_good_as_dense_ones(container, options):
     assert mine.score(S, y) == mine.score(X, y)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [1, 3, 40, 300])
+def test_predictions_of_rows_with_few_of_many_columns(rows, dtype):
+    X = sparse.random(300, 2000, 0.02, "csr", dtype, np.random.default_rng(0))
+    model = cmlp.MLPClassifier((17,), max_iter=2, random_state=0).fit(X, np.arange(300) % 3)
+    expected = model.predict_proba(X.toarray())[:rows]
+    np.testing.assert_allclose(model.predict_proba(X[:rows]), expected, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    empty = sparse.csr_matrix((rows, 2000), dtype=dtype)
+    np.testing.assert_allclose(model.predict_proba(empty), model.predict_proba(empty.toarray()), rtol=1e-5)
+
+
+def test_class_weights_count_in_a_validation_set():
+    X, y, _ = of_task("iris")
+    model = cmlp.MLPClassifier((5,), max_iter=1, class_weight={2: 0.0}, random_state=0)
+    model.fit(X, y, X_val=X, y_val=y)
+    counts = y != 2
+    assert model.validation_scores_[0] == pytest.approx(np.mean(model.predict(X)[counts] == y[counts]))
+    log_loss = -np.log(model.predict_proba(X)[counts, y[counts]])
+    assert model.validation_loss_curve_[0] == pytest.approx(log_loss.mean())
+
+
 @pytest.mark.parametrize("container", [sparse.csr_matrix, sparse.csc_matrix])
 @pytest.mark.parametrize("solver", [*STOCHASTIC, "lbfgs"])
 def test_sparse_fits_are_scikit_learns(container, solver):

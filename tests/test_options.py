@@ -185,6 +185,15 @@ def test_fit_shortens_gradients(solver, batch_size, norm):
     assert np.abs(model.network.parameters - fitted(X, y, max_iter=2, **options).network.parameters).max() > 1e-5
 
 
+def test_a_gradient_whose_squares_overflow_is_shortened():
+    X, y = np.array([[3e90], [4e90]]), np.array([1e90, 2.5e90])
+    options = {"hidden_layer_sizes": (), "loss": "squared_error", "solver": "sgd", "momentum": 0.0, "alpha": 0.0,
+               "batch_size": 2, "shuffle": False, "max_iter": 1, "max_grad_norm": 0.5}  # fmt: skip
+    model = cmlp.fit(X, y, learning_rate_init=1e-3, random_state=0, **options)
+    start = start_of(model, 0).parameters
+    np.testing.assert_allclose(np.linalg.norm(model.network.parameters - start), 0.5e-3, rtol=1e-6)
+
+
 # ---- L-BFGS -------------------------------------------------------------------------------------------------
 
 
@@ -762,3 +771,30 @@ def test_weights_that_cancel_each_other_are_refused():
     X, y = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
     with pytest.raises(ValueError, match="sample_weight is all zero"):
         cmlp.fit(X, y, sample_weight=np.where(y == 0, 1.0, 0.0), class_weight={0: 0, 1: 1}, max_iter=1)
+
+
+# ---- weights of a validation set, and what a callback answers ---------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}], ids=["passed", "held out"])
+def test_class_weights_count_in_validation(options):
+    X, y = table(80)
+    passed = {} if options else {"X_val": X[40:], "y_val": y[40:]}
+    rows = slice(40 if passed else None)
+    model, plain = (
+        fitted(X[rows], y[rows], class_weight=weights, max_iter=1, **passed, **options) for weights in ({2: 0.0}, None)
+    )
+    assert model.validation_loss_curve_ != plain.validation_loss_curve_
+    if passed:
+        counts = y[40:] != 2
+        assert model.validation_loss_curve_[0] == pytest.approx(model.network.loss(X[40:][counts], y[40:][counts]))
+        assert model.validation_scores_[0] == np.mean(model.predict(X[40:])[counts] == y[40:][counts])
+        with pytest.raises(ValueError, match="class_weight is zero for every class in y_val"):
+            fitted(X[:40], y[:40], class_weight={2: 0.0}, X_val=X[y == 2], y_val=y[y == 2])
+
+
+@pytest.mark.parametrize(
+    ("answer", "epochs"), [(True, 1), (np.True_, 1), (False, 3), (np.False_, 3), (None, 3), (1, 3)]
+)
+def test_a_callback_stops_with_true_alone(answer, epochs):
+    assert fitted(*table(), callbacks=lambda state: answer, max_iter=3).n_iter_ == epochs

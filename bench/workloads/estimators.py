@@ -15,6 +15,7 @@ from ..timer import Local
 from .run import Run, timed
 
 LIBRARIES = {"cmlp": "cmlp", "scikit-learn": "sklearn.neural_network"}
+PIECE = 50  # rows
 
 
 class Fit(NamedTuple):
@@ -71,6 +72,13 @@ def estimators(run: Run) -> None:
         for rows in (1, len(X)):
             runners = {name: Local(functools.partial(model.predict, X[:rows])) for name, model in models.items()}
             note(run, found, f"predict, {data}, {rows} row{'s' * (rows > 1)}", timed(runners, run.plan))
+    for data in ("diabetes",) if run.plan.quick else ("digits", "diabetes"):
+        X, y = data_of(data, "float64")
+        models = {name: fitted(name, Fit(data, "", {"max_iter": 3}), X, y) for name in LIBRARIES}
+        runners = {
+            name: Local(functools.partial(model.partial_fit, X[:PIECE], y[:PIECE])) for name, model in models.items()
+        }
+        note(run, found, f"partial_fit, {data}, {PIECE} rows", timed(runners, run.plan))
     run.results["estimators"] = found
 
 

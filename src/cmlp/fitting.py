@@ -204,20 +204,121 @@ def fit(
     >>> model.predict([[0, 1], [1, 1]]).tolist()
     ['odd', 'even']
 
-    A validation set of one's own, dropout, and a callback that ends the training:
+    The other examples go on from these data:
 
     >>> import numpy as np
-    >>> X = np.random.default_rng(0).standard_normal((300, 4))
+    >>> random = np.random.default_rng(0)
+    >>> X = random.standard_normal((300, 4))
     >>> y = np.where(X[:, 0] * X[:, 1] > 0, "same", "other")
-    >>> model = cmlp.fit(X[:200], y[:200], X_val=X[200:], y_val=y[200:], scoring="loss", dropout=0.1, random_state=0,
-    ...                  callbacks=lambda state: state.epoch == 20)
-    >>> model.n_iter_ <= 20, len(model.validation_loss_curve_) == model.n_iter_
+    >>> def trained(X, y, hidden=32, **options):
+    ...     return cmlp.fit(X, y, hidden_layer_sizes=hidden, learning_rate_init=0.01, random_state=0, **options)
+
+    A class that counts ten times as much is predicted more often:
+
+    >>> narrow = X[:, 1:]  # does not tell the classes apart
+    >>> plain, weighted = (trained(narrow, y, class_weight=weights) for weights in (None, {"same": 10}))
+    >>> bool((weighted.predict(narrow) == "same").sum() > (plain.predict(narrow) == "same").sum())
+    True
+
+    Smoothed labels keep the probabilities away from 0 and 1:
+
+    >>> sharp, smooth = (trained(X, y, label_smoothing=share) for share in (0, 0.2))
+    >>> bool(smooth.predict_proba(X).max() < sharp.predict_proba(X).max())
+    True
+
+    Wrong labels do no harm where their samples weigh nothing:
+
+    >>> wrong = np.where(X[:, 3] > 0.5, "same", y)
+    >>> misled, right = (trained(X, wrong, sample_weight=weights) for weights in (None, X[:, 3] <= 0.5))
+    >>> right.score(X, y) > misled.score(X, y) + 0.05
+    True
+
+    With half of the hidden units left out, labels without a pattern are harder to learn by heart:
+
+    >>> noise = random.integers(2, size=300)
+    >>> free, hindered = (trained(X, noise, 128, dropout=rate) for rate in (0, 0.5))
+    >>> hindered.score(X, noise) < free.score(X, noise)
+    True
+
+    The weights of a linear regression shrink by the share of the inputs that is left out:
+
+    >>> models = [trained(X, X[:, 0], (), loss="squared_error", input_dropout=rate) for rate in (0, 0.5)]
+    >>> bool(0.3 < models[1].network.weights[0][0, 0] / models[0].network.weights[0][0, 0] < 0.7)
+    True
+
+    A validation set of one's own ends the training when the loss on it falls no more; the best parameters are restored:
+
+    >>> model = trained(X[:200], wrong[:200], X_val=X[200:], y_val=y[200:], scoring="loss")
+    >>> model.n_iter_ < 200, model.best_validation_score_ == -min(model.validation_loss_curve_)
     (True, True)
+    >>> model.network.loss(X[200:], y[200:] == "same") < model.validation_loss_curve_[-1]
+    True
+
+    A callback that ends the training at a certain loss:
+
+    >>> model = trained(X, y, callbacks=lambda state: state.loss < 0.4)
+    >>> model.loss_curve_[-1] < 0.4 <= min(model.loss_curve_[:-1])
+    True
+
+    A callback that notes the learning rate shows the schedules and the warm-up:
+
+    >>> def rates(**options):
+    ...     noted = []
+    ...     trained(X, y, callbacks=lambda state: noted.append(state.learning_rate), **options)
+    ...     return [round(rate / 0.01, 2) for rate in noted]
+    >>> rates(learning_rate="cosine", max_iter=4)
+    [1.0, 0.85, 0.5, 0.15]
+    >>> rates(learning_rate="one_cycle", max_iter=10)
+    [0.13, 0.67, 1.0, 0.95, 0.81, 0.61, 0.39, 0.19, 0.05, 0.0]
+    >>> rates(warmup_epochs=4, max_iter=6)
+    [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+    Gradients of length 0.02 at most make updates of sgd that, divided by the learning rate, are no longer than that:
+
+    >>> def updates(**options):
+    ...     noted = []
+    ...     trained(X, y, batch_size=300, max_iter=5, alpha=0, activation="tanh", **options,
+    ...             callbacks=lambda state: noted.append(state.model.network.parameters.copy()))
+    ...     return np.diff(noted, axis=0)  # a row for each
+    >>> free, short = (updates(solver="sgd", momentum=0, max_grad_norm=norm) / 0.01 for norm in (None, 0.02))
+    >>> [bool((np.linalg.norm(gradients, axis=1) < 0.0201).all()) for gradients in (free, short)]
+    [False, True]
+
+    rmsprop divides gradients by the root of their mean square, with beta_2=0 by their size, so that updates are alike:
+
+    >>> moves = {name: np.abs(updates(solver=name, beta_2=0)) for name in ("sgd", "rmsprop")}
+    >>> {name: bool(np.quantile(move, 0.8) < 1.1 * np.quantile(move, 0.2)) for name, move in moves.items()}
+    {'sgd': False, 'rmsprop': True}
+
+    With adamw, alpha shrinks the weights and is not in the loss:
+
+    >>> light, heavy = (trained(X, y, solver="adamw", alpha=alpha, batch_size=300) for alpha in (0, 100))
+    >>> bool(np.linalg.norm(heavy.network.weights[0]) < np.linalg.norm(light.network.weights[0]))
+    True
+    >>> abs(heavy.loss_curve_[0] - light.loss_curve_[0]) < 1e-9  # before the first update
+    True
+
+    Losses that outliers pull at less than at the squared error:
+
+    >>> values = X[:, 0] ** 2
+    >>> spoilt = np.where(np.arange(300) % 20 == 0, values + 20, values)
+    >>> def score(loss):
+    ...     return trained(X, spoilt, loss=loss).score(X, values)
+    >>> square = score("squared_error")
+    >>> [score(loss) > square + 0.3 for loss in ("absolute_error", "huber", "log_cosh")]
+    [True, True, True]
+
+    Nine tenths of the values are to lie below the prediction:
+
+    >>> values = X[:, 0] + random.exponential(size=300)
+    >>> high = trained(X, values, loss="quantile", quantile=0.9)
+    >>> bool(0.85 < (values < high.predict(X)).mean() < 0.95)
+    True
 
     A regression whose predictions are never negative:
 
-    >>> model = cmlp.fit(X, X[:, 0] ** 2, loss="huber", out_activation="softplus", max_iter=20, random_state=0)
-    >>> bool((model.predict(X) >= 0).all())
+    >>> free, positive = (trained(X, np.exp(X[:, 0]), out_activation=last) for last in (None, "softplus"))
+    >>> bool(free.predict(2 * X).min() < 0 <= positive.predict(2 * X).min())
     True
     """
     options = Options(
@@ -250,10 +351,10 @@ def fit(
         (X.shape[1], *hidden, task.outputs), activation, task.loss, chosen, random, out_activation, quantile
     )  # fmt: skip
     X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
-    weights = _by_class(task, class_weight, targets, weights, chosen)
+    weights = _by_class(task, class_weight, "y", targets, weights, chosen)
     weights = _relative(check.weights("sample_weight", weights, len(X), chosen, network._kernels))
     model = Model(network, task)
-    rows, validate = _validation(model, X, targets, weights, X_val, y_val, scoring, options, random)
+    rows, validate = _validation(model, X, targets, weights, X_val, y_val, class_weight, scoring, options, random)
     samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
     watch = Watch(network, model._history, options.tol, options.n_iter_no_change, validate)
     solver_run = Solver(options, seed_of(random) if options.keep(len(hidden)) else 0)
@@ -318,7 +419,7 @@ def call_back(heard: Sequence[Any], watch: Watch, solver: Solver, model: Any) ->
         solver.last_rate, model,
     )  # fmt: skip
     answers = [callback(state) for callback in heard]
-    return any(answer is True for answer in answers)
+    return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
 
 
 def checked_callbacks(callbacks: Any) -> Sequence[Any]:
@@ -350,14 +451,14 @@ def _relative(weights: Array | None) -> Array | None:
 
 
 def _by_class(
-    task: Task, class_weight: Any, targets: Array, weights: Array | None, dtype: np.dtype[Any]
+    task: Task, class_weight: Any, name: str, targets: Array, weights: Array | None, dtype: np.dtype[Any]
 ) -> Array | None:
     """Sample weights times the weights of the samples' classes."""
     if class_weight is None:
         return weights
     factors = task.class_weights(class_weight, targets).astype(dtype)
     if not factors.any():
-        raise ValueError("class_weight is zero for every class in y: expected at least one positive weight")
+        raise ValueError(f"class_weight is zero for every class in {name}: expected at least one positive weight")
     with np.errstate(over="ignore", under="ignore"):  # refused afterwards
         return factors if weights is None else factors * weights
 
@@ -368,8 +469,8 @@ def _check_scoring(scoring: Any) -> None:
 
 
 def _validation(
-    model: Model, X: Array, targets: Array, weights: Array | None, X_val: Any, y_val: Any, scoring: Any,
-    options: Options, random: Any,
+    model: Model, X: Array, targets: Array, weights: Array | None, X_val: Any, y_val: Any, class_weight: Any,
+    scoring: Any, options: Options, random: Any,
 ) -> tuple[Array, Callable[[], tuple[float, float]] | None]:  # fmt: skip
     """The rows to train on, and the score and the loss of the others, if there is to be a validation."""
     everything = np.arange(len(X), dtype=np.intp)
@@ -380,7 +481,8 @@ def _validation(
         encoded = check.targets(
             "y_val", encoded, len(X_val), task.outputs, network.loss_name, network.dtype, network._kernels
         )  # fmt: skip
-        return everything, _validator(model, X_val, encoded, None, scoring, y_val)
+        by_class = _by_class(task, class_weight, "y_val", encoded, None, network.dtype)
+        return everything, _validator(model, X_val, encoded, by_class, scoring, y_val)
     if not options.early_stopping:
         return everything, None
     stratify = targets.reshape(len(X)) if task.kind in ("binary", "multiclass") else None

@@ -138,7 +138,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         run.prepare()
         return run
 
-    def _validation_set(self, network: Network, X_val: Any, y_val: Any) -> tuple[Any, Array, None]:
+    def _validation_set(self, network: Network, X_val: Any, y_val: Any) -> tuple[Any, Array, Array | None]:
         check_sparse("X_val", X_val)
         X, y = self._checked(X_val, y_val, reset=False)
         self._refuse_unknown(y)
@@ -146,7 +146,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if n_outputs != self.n_outputs_:
             raise ValueError(f"y_val has {n_outputs} outputs, y has {self.n_outputs_}: expected as many")
         rows = chunks(as_rows("X_val", X, network), network.layer_sizes[0])
-        return rows, checked_targets("y_val", network, self._encoded(y)), None
+        weights = check.weights("y_val's weights", self._weights(y, None), len(y), network.dtype, network._kernels)
+        return rows, checked_targets("y_val", network, self._encoded(y)), weights
 
     def _scores_by_scorer(self) -> bool:
         return self.scoring is not None and self.scoring != "loss"

@@ -199,11 +199,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     >>> bool(highest[1] < highest[0])
     True
 
-    Dropout of a fifth of the hidden units; predictions take all of them:
+    Wrong labels do no harm where their samples weigh nothing:
 
-    >>> clf = classifier(dropout=0.2).fit(X_train, y_train)
-    >>> np.array_equal(clf.predict_proba(X_test), clf.predict_proba(X_test))
+    >>> wrong = np.where(X_train[:, 1] > 0, 0, y_train)
+    >>> misled = classifier().fit(X_train, wrong)
+    >>> right = classifier().fit(X_train, wrong, sample_weight=X_train[:, 1] <= 0)
+    >>> right.score(X_train, y_train) > misled.score(X_train, y_train) + 0.05
     True
+
+    With half of the hidden units or of the inputs left out, labels in random order are harder to learn by heart:
+
+    >>> noise = np.random.default_rng(0).permutation(y_train)
+    >>> def score(**options):
+    ...     return classifier(max_iter=1000, **options).fit(X_train, noise).score(X_train, noise)
+    >>> score(dropout=0.5) < score(), score(input_dropout=0.5) < score()
+    (True, True)
 
     A validation set of one's own, a scorer, and a callback that ends the training after 30 epochs at the latest:
 
@@ -212,6 +222,36 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     >>> clf.n_iter_ <= 30, len(clf.validation_scores_) == clf.n_iter_
     (True, True)
     >>> bool(clf.best_validation_score_ == max(clf.validation_scores_))
+    True
+
+    Along half a cosine the learning rate falls from learning_rate_init, here noted by a callback, to 0:
+
+    >>> rates = []
+    >>> clf = classifier(learning_rate="cosine", max_iter=4, callbacks=lambda state: rates.append(state.learning_rate))
+    >>> clf = clf.fit(X_train, y_train)
+    >>> [round(rate / 0.01, 2) for rate in rates]
+    [1.0, 0.85, 0.5, 0.15]
+
+    With adamw, alpha shrinks the weights:
+
+    >>> light, heavy = (classifier(solver="adamw", alpha=alpha).fit(X_train, y_train) for alpha in (0, 50))
+    >>> bool(np.linalg.norm(heavy.coefs_[0]) < np.linalg.norm(light.coefs_[0]))
+    True
+
+    rmsprop divides gradients by the root of their mean square, with beta_2=0 by their size, so that updates are alike:
+
+    >>> def update(**options):
+    ...     clf = classifier(**options).partial_fit(X_train, y_train, classes=[0, 1, 2])
+    ...     before = clf.coefs_[0].copy()
+    ...     return np.abs(clf.partial_fit(X_train, y_train).coefs_[0] - before)
+    >>> moves = {name: update(solver=name, beta_2=0) for name in ("sgd", "rmsprop")}
+    >>> {name: bool(np.quantile(move, 0.8) < 1.1 * np.quantile(move, 0.2)) for name, move in moves.items()}
+    {'sgd': False, 'rmsprop': True}
+
+    Shorter gradients make shorter updates:
+
+    >>> free, short = (np.linalg.norm(update(solver="sgd", max_grad_norm=norm)) for norm in (None, 0.1))
+    >>> bool(short < 0.9 * free)
     True
 
     One cycle of the learning rate, after two epochs of warm-up and with gradients of length 1 at most:

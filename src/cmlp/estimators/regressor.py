@@ -153,6 +153,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     Examples
     --------
+    >>> import numpy as np
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn.preprocessing import scale
     >>> from cmlp import MLPRegressor
@@ -170,12 +171,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     >>> reg.predict(X).shape, reg.n_outputs_
     ((442,), 1)
 
-    A loss that outliers pull at less:
+    Losses that outliers pull at less than at the squared error:
 
     >>> wrong = y.copy()
     >>> wrong[::20] += 20
-    >>> square, huber = regressor().fit(X, wrong), regressor(loss="huber").fit(X, wrong)
-    >>> huber.score(X, y) > square.score(X, y)
+    >>> square = regressor().fit(X, wrong).score(X, y)
+    >>> scores = [regressor(loss=loss).fit(X, wrong).score(X, y) for loss in ("absolute_error", "huber", "log_cosh")]
+    >>> min(scores) > square + 0.1
+    True
+
+    Outliers that weigh nothing:
+
+    >>> regressor().fit(X, wrong, sample_weight=wrong == y).score(X, y) > square + 0.1
     True
 
     Nine tenths of the values are to lie below the prediction:
@@ -187,9 +194,41 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     Predictions that are never negative:
 
-    >>> reg = regressor(out_activation="softplus").fit(X, y - y.min())
-    >>> bool(reg.predict(10 * X).min() >= 0), reg.out_activation_
+    >>> free, positive = (regressor(out_activation=last).fit(X, y - y.min()) for last in (None, "softplus"))
+    >>> bool(free.predict(10 * X).min() < 0 <= positive.predict(10 * X).min()), positive.out_activation_
     (True, 'softplus')
+
+    Columns that say the same share the weight where either may be left out:
+
+    >>> linear = regressor(hidden_layer_sizes=(), alpha=0)
+    >>> weights = [linear.set_params(input_dropout=rate).fit(X[:, [2, 2]], y).coefs_[0] for rate in (0, 0.5)]
+    >>> alone, shared = (abs(w[0, 0] - w[1, 0]) for w in weights)
+    >>> bool(shared < alone / 2)
+    True
+
+    Along half a cosine the learning rate falls from learning_rate_init, here noted by a callback, to 0:
+
+    >>> rates = []
+    >>> reg = regressor(learning_rate="cosine", callbacks=lambda state: rates.append(state.learning_rate))
+    >>> reg = reg.set_params(max_iter=4).fit(X, y)
+    >>> [round(rate / 0.01, 2) for rate in rates]
+    [1.0, 0.85, 0.5, 0.15]
+
+    With adamw, alpha shrinks the weights:
+
+    >>> light, heavy = (regressor(solver="adamw").set_params(alpha=alpha).fit(X, y) for alpha in (0, 100))
+    >>> bool(np.linalg.norm(heavy.coefs_[0]) < np.linalg.norm(light.coefs_[0]))
+    True
+
+    rmsprop divides gradients by the root of their mean square, with beta_2=0 by their size, so that updates are alike:
+
+    >>> def update(solver):
+    ...     reg = regressor(solver=solver, beta_2=0, batch_size=442).partial_fit(X, y)
+    ...     before = reg.coefs_[0].copy()
+    ...     return np.abs(reg.partial_fit(X, y).coefs_[0] - before)
+    >>> moves = {name: update(name) for name in ("sgd", "rmsprop")}
+    >>> {name: bool(np.quantile(move, 0.8) < 1.1 * np.quantile(move, 0.2)) for name, move in moves.items()}
+    {'sgd': False, 'rmsprop': True}
     """
 
     _parameter_constraints = REGRESSOR_CONSTRAINTS

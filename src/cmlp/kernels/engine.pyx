@@ -2,7 +2,7 @@
 cimport numpy as cnp
 from threading import Thread
 
-from numpy import integer
+from numpy import int32, integer, intp, unique
 from libc.stdlib cimport free
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (

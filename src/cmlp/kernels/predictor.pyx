@@ -113,9 +113,14 @@ cdef class Predictor:
         cdef real *result = <real *>cnp.PyArray_DATA(out)
         trainer.net = NULL
         take_inputs(X, n, self.net.d[0], &samples)
+        picked = None
+        if len(X[1]) * PICKED_PART < self.net.d[0]:
+            picked, columns = unique(X[1], return_inverse=True)
+            picked, columns = picked.astype(intp), columns.astype(int32)
+            samples.columns = <const int *>cnp.PyArray_DATA(<cnp.ndarray>columns)
         lay_out_batch(&self.net, &trainer.batch, capacity, 1, False, checked(allocate(bytes, &memory)))
         try:
-            if not self.hold_sparse(&trainer, &samples, n, &held):
+            if not self.hold_sparse(&trainer, &samples, n, &held, picked):
                 return None
             with nogil:
                 predict_sparse(&self.net, self.theta, n, &trainer.sparse, &trainer.batch, result)
@@ -124,10 +129,13 @@ cdef class Predictor:
             free(held)
         return out
 
-    cdef bint hold_sparse(self, trainer_t *trainer, const samples_t *samples, Py_ssize_t n, void **held) except -1:
-        """Whether n samples are so sparse that the first layer is better held for that; if so, it is to be."""
+    cdef bint hold_sparse(self, trainer_t *trainer, const samples_t *samples, Py_ssize_t n, void **held,
+                          picked=None) except -1:
+        """Whether n samples are so sparse that the first layer is better held for that, or its `picked` columns; if so,
+        it is to be.
+        """
         cdef arena_t arena
-        cdef Py_ssize_t entries, pass_
+        cdef Py_ssize_t entries, pass_, rows = self.net.d[0] if picked is None else len(picked)
         trainer.batch.sparse = NULL
         if samples.starts == NULL:
             return False
@@ -136,13 +144,16 @@ cdef class Predictor:
             return False
         arena = arena_t(0, 0)
         for pass_ in range(2):
-            trainer.sparse.W_t = take_reals(&arena, self.net.d[0], self.net.d[1])
+            trainer.sparse.W_t = take_reals(&arena, rows, self.net.d[1])
             trainer.sparse.G_t = take_reals(&arena, self.net.d[0], self.net.d[1]) if trainer.net != NULL else NULL
             trainer.sparse.room = take_reals(&arena, trainer.batch.n_threads * PANEL, self.net.d[1])
             if pass_ == 0:
                 arena = arena_t(<uintptr_t>checked(allocate(arena.used, held)), 0)
         trainer.sparse.entries, trainer.sparse.columns = samples.X, samples.columns
         trainer.sparse.starts, trainer.sparse.index = samples.starts, NULL
+        trainer.sparse.picked, trainer.sparse.n_picked = NULL, rows
+        if picked is not None:
+            trainer.sparse.picked = <const intptr_t *>cnp.PyArray_DATA(<cnp.ndarray>picked)
         trainer.batch.sparse = &trainer.sparse
         return True
 

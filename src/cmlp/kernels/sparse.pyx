@@ -5,13 +5,16 @@
 
 cdef enum:
     SPARSE_PART = 8         # of the inputs: with more than this part filled, dense products are quicker
+    PICKED_PART = 2         # of the columns: with fewer entries than this part, only theirs are held
 
 cdef struct sparse_t:
     const real *entries
     const int *columns
     const intptr_t *starts
     const intptr_t *index   # of the samples at hand, or NULL
-    real *W_t               # W_1^T: d_0 x d_1, rows of whole vectors
+    const intptr_t *picked  # the n_picked columns of W_1 that `columns` counts, or NULL where it counts all
+    Py_ssize_t n_picked
+    real *W_t               # W_1^T, or its rows that are picked: d_0 x d_1, rows of whole vectors
     real *G_t               # dW_1^T, as W_t; NULL without training
     real *room              # PANEL x d_1, for each thread
 
@@ -24,6 +27,12 @@ cdef void hold_transposed(const sparse_t *at, Py_ssize_t d_0, Py_ssize_t d_1, Py
                           const real *W) noexcept nogil:
     """The columns `unit` to `end` of W_t; `unit` is a multiple of VL."""
     transpose(end - unit, d_0, W + unit * d_0, d_0, NULL, at.W_t + unit, padded(d_1))
+
+cdef void hold_picked(const sparse_t *at, Py_ssize_t d_0, Py_ssize_t d_1, const real *W) noexcept nogil:
+    cdef Py_ssize_t i, j, ld = padded(d_1)
+    for j in range(d_1):
+        for i in range(at.n_picked):
+            at.W_t[i * ld + j] = W[j * d_0 + at.picked[i]]
 
 
 cdef inline void add_picked_rows(Py_ssize_t vecs, Py_ssize_t n, const real *x, const int *columns, Py_ssize_t ld,

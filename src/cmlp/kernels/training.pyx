@@ -414,7 +414,10 @@ cdef int predict_sparse(const network_t *net, const real *theta, Py_ssize_t n, s
     """out (n x C) = o_L of every sparse row."""
     cdef Py_ssize_t start, m
     cdef double work = 0
-    hold_transposed(sparse, net.d[0], net.d[1], 0, net.d[1], theta + net.W[1])
+    if sparse.picked != NULL:
+        hold_picked(sparse, net.d[0], net.d[1], theta + net.W[1])
+    else:
+        hold_transposed(sparse, net.d[0], net.d[1], 0, net.d[1], theta + net.W[1])
     at.sparse = sparse
     for start from 0 <= start < n by at.capacity:
         m = min(n - start, at.capacity)
