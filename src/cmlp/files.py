@@ -22,7 +22,7 @@ import numpy as np
 from .exceptions import ModelFileError
 from .validation import Array, shown
 
-DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_HEADER = 100_000_000
 MAX_AXES = 8
@@ -57,14 +57,14 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
     _sync_folder(folder)
 
 
-def file_path(path: Any) -> str:
+def file_path(path: Any, name: str = "path") -> str:
     """A path as text, from text, bytes or what os.fspath takes."""
     try:
         text = os.fsdecode(path)
     except TypeError:
-        raise TypeError(f"path={shown(path)}: expected a str, bytes or os.PathLike") from None
+        raise TypeError(f"{name}={shown(path)}: expected a str, bytes or os.PathLike") from None
     if "\0" in text:
-        raise ValueError(f"path={shown(path)}: expected no null character")
+        raise ValueError(f"{name}={shown(path)}: expected no null character")
     return text
 
 

@@ -22,6 +22,8 @@ from .validation import Array
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from .checkpoints import Checkpoint
+
 SCORES = ("accuracy", "r2", "loss")
 
 
@@ -91,6 +93,8 @@ def fit(
     max_grad_norm: float | None = None,
     warmup_epochs: float = 0.0,
     dtype: Any = None,
+    checkpoint: Any = None,
+    checkpoint_every: int = 10,
 ) -> Model:
     """Trains a network on a table.
 
@@ -177,6 +181,13 @@ def fit(
         The learning rate rises from 0 in equal steps over this many epochs.
     dtype : {"float32", "float64"}, optional
         Precision of everything; by default float32 if X is, else float64.
+    checkpoint : str, bytes or path-like, optional
+        A file that the state of the training is written to, whole or not at all, before the first epoch, after every
+        `checkpoint_every` and at the end.  Where it is there already, the training goes on from it and ends with the
+        same parameters, to the bit, as one that was never interrupted.  Each training needs a file of its own.  Not for
+        lbfgs.
+    checkpoint_every : int, default 10
+        Epochs.
 
     Returns
     -------
@@ -188,6 +199,9 @@ def fit(
         For an argument that is out of its range, naming it.
     DivergenceError
         If the loss or the parameters become NaN or infinite; its `model` has the last finite parameters.
+    OSError, ModelFileError
+        If the checkpoint cannot be read, is damaged, or cannot be written when the training begins; later on that is a
+        warning.  ValueError if it is that of another training.
 
     Warns
     -----
@@ -315,6 +329,16 @@ def fit(
     >>> bool(0.85 < (values < high.predict(X)).mean() < 0.95)
     True
 
+    A training that is continued where it was interrupted, here after 10 of 30 epochs, and one that was not:
+
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "training.checkpoint")
+    ...     for epochs in (10, 30):
+    ...         model = trained(X, y, max_iter=epochs, checkpoint=path)
+    >>> bool((model.network.parameters == trained(X, y, max_iter=30).network.parameters).all())
+    True
+
     A regression whose predictions are never negative:
 
     >>> free, positive = (trained(X, np.exp(X[:, 0]), out_activation=last) for last in (None, "softplus"))
@@ -340,6 +364,9 @@ def fit(
     _check_scoring(scoring)
     label_smoothing = check.number("label_smoothing", label_smoothing, 0, 1, open_high=True)
     random = check.random_source("random_state", random_state)
+    saved = opened_checkpoint(checkpoint, checkpoint_every, options.solver)
+    if saved is not None:
+        saved.begin_random(random, given=random_state is not None)
 
     X = check.numeric_array("X", X)
     check.rows_of("X", X, None)
@@ -354,13 +381,17 @@ def fit(
     weights = _by_class(task, class_weight, "y", targets, weights, chosen)
     weights = _relative(check.weights("sample_weight", weights, len(X), chosen, network._kernels))
     model = Model(network, task)
-    rows, validate = _validation(model, X, targets, weights, X_val, y_val, class_weight, scoring, options, random)
+    rows, held = _validation_set(model, X, targets, weights, X_val, y_val, class_weight, options, random)
+    validate = None if held is None else _validator(model, held, scoring, y_val)
     samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
     watch = Watch(network, model._history, options.tol, options.n_iter_no_change, validate)
     solver_run = Solver(options, seed_of(random) if options.keep(len(hidden)) else 0)
+    if saved is not None:
+        order = rows if options.shuffle else None
+        saved.attach(network, solver_run, model._history, samples, order, held, scoring)
     try:
         with Progress(options) as progress:
-            outcome = _run(model, samples, solver_run, watch, random, heard, progress)
+            outcome = _run(model, samples, solver_run, watch, random, heard, progress, saved)
     except DivergenceError as error:
         error.model = model
         raise
@@ -371,8 +402,9 @@ def fit(
 
 
 def _run(
-    model: Model, samples: Samples, solver: Solver, watch: Watch, random: Any, heard: Sequence[Any], progress: Progress
-) -> str:
+    model: Model, samples: Samples, solver: Solver, watch: Watch, random: Any, heard: Sequence[Any],
+    progress: Progress, saved: Checkpoint | None,
+) -> str:  # fmt: skip
     options, history, rows = solver.options, watch.history, samples.rows
 
     def epoch_ends() -> bool:
@@ -386,7 +418,7 @@ def _run(
 
     if options.solver != "lbfgs":
         every_row = not options.shuffle and len(rows) == len(samples.X)
-        return train(model.network, samples, solver, watch, None if every_row else order, epoch_ends)
+        return train(model.network, samples, solver, watch, None if every_row else order, epoch_ends, checkpoint=saved)
 
     stopped = False
 
@@ -404,6 +436,17 @@ def _run(
     if not minimum.finite:
         raise DivergenceError("the loss or the parameters became NaN or infinite; standardise X")
     return "interrupted" if minimum.interrupted else "converged"
+
+
+def opened_checkpoint(path: Any, every: Any, solver: str) -> Checkpoint | None:
+    every = check.whole("checkpoint_every", every, 1)
+    if path is None:
+        return None
+    if solver == "lbfgs":
+        raise ValueError(f"checkpoint={check.shown(path)}: expected None with solver='lbfgs'")
+    from .checkpoints import Checkpoint  # here: `import cmlp` is to stay quick
+
+    return Checkpoint(path, every)
 
 
 def call_back(heard: Sequence[Any], watch: Watch, solver: Solver, model: Any) -> bool:
@@ -468,11 +511,11 @@ def _check_scoring(scoring: Any) -> None:
         check.choice("scoring", scoring, SCORES)
 
 
-def _validation(
+def _validation_set(
     model: Model, X: Array, targets: Array, weights: Array | None, X_val: Any, y_val: Any, class_weight: Any,
-    scoring: Any, options: Options, random: Any,
-) -> tuple[Array, Callable[[], tuple[float, float]] | None]:  # fmt: skip
-    """The rows to train on, and the score and the loss of the others, if there is to be a validation."""
+    options: Options, random: Any,
+) -> tuple[Array, tuple[Array, Array, Array | None] | None]:  # fmt: skip
+    """The rows to train on, and the inputs, targets and weights to validate on, if there are to be some."""
     everything = np.arange(len(X), dtype=np.intp)
     task, network = model._task, model.network
     if X_val is not None:
@@ -481,25 +524,24 @@ def _validation(
         encoded = check.targets(
             "y_val", encoded, len(X_val), task.outputs, network.loss_name, network.dtype, network._kernels
         )  # fmt: skip
-        by_class = _by_class(task, class_weight, "y_val", encoded, None, network.dtype)
-        return everything, _validator(model, X_val, encoded, by_class, scoring, y_val)
+        return everything, (X_val, encoded, _by_class(task, class_weight, "y_val", encoded, None, network.dtype))
     if not options.early_stopping:
         return everything, None
     stratify = targets.reshape(len(X)) if task.kind in ("binary", "multiclass") else None
     rows, held = hold_out(len(X), options.validation_fraction, stratify, random)
-    X_held, y_held = X[held], targets[held]
-    w_held = None if weights is None else weights[held]
     if weights is not None and not (weights[rows].any() and weights[held].any()):
         raise ValueError(
             f"sample_weight is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
             "expected a positive one in each part, or X_val and y_val"
         )
-    return rows, _validator(model, X_held, y_held, w_held, scoring, None)
+    return rows, (X[held], targets[held], None if weights is None else weights[held])
 
 
 def _validator(
-    model: Model, X: Array, targets: Array, weights: Array | None, scoring: Any, labels: Any
+    model: Model, held: tuple[Array, Array, Array | None], scoring: Any, labels: Any
 ) -> Callable[[], tuple[float, float]]:
+    """The score and the loss of the samples held; `labels` are y_val, if they came by it."""
+    X, targets, weights = held
     task, network = model._task, model.network
     if callable(scoring) and labels is None:
         labels = task.decoded(targets)

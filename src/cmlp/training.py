@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -229,6 +229,14 @@ class Samples(NamedTuple):
         return Samples(self.X[self.rows], self.y[self.rows], weights, np.arange(len(self.rows)), self.relative)
 
 
+class Keeper(Protocol):
+    """What writes a run down while it goes on; `outcome` is how it ended, if it is one that has."""
+
+    outcome: str | None
+
+    def epoch_ends(self, outcome: str | None) -> None: ...
+
+
 def train(
     network: Network,
     samples: Samples,
@@ -239,13 +247,14 @@ def train(
     stalls: Callable[[bool], object] = lambda shrunk: None,
     epochs: int | None = None,
     epoch_begins: Callable[[], object] = lambda: None,
+    checkpoint: Keeper | None = None,
 ) -> str:
     """Epochs until the loss, or what is validated, improves no more; says why it ended.
 
     "converged", "stopped" (`epoch_ends` returned True), "interrupted" (Ctrl-C) or "max_iter".  `order` gives the rows
     of the next epoch; None takes all as they stand.  Where the run validates, the best parameters are restored at the
     end.  `stalls` hears whether training goes on, at a smaller rate, when the patience is at an end.  `epochs` are the
-    most there may be in this call, by default max_iter.
+    most there may be, by default max_iter, those included that a `checkpoint` has behind it.
 
     Raises
     ------
@@ -257,35 +266,43 @@ def train(
     threads = number_of_threads(options.n_threads, batch_size, network.parameters.size)
     keep = options.keep(len(network.layer_sizes) - 2)
     kept = None if keep is None else np.array(keep, network.dtype)
-    outcome = "max_iter"
+    most = options.max_iter if epochs is None else epochs
+    done = solver.epochs if checkpoint is not None else 0
+    outcome = checkpoint.outcome if checkpoint is not None else None
+    X, y, weights, relative = samples.X, samples.y, samples.weights, samples.relative
     with network._engine:
         try:
-            for epoch in range(1, (options.max_iter if epochs is None else epochs) + 1):
+            while outcome in (None, "max_iter") and done < most:
+                done += 1
                 epoch_begins()
                 solver.begin(network)
                 rows = order() if order is not None else None
-                X, y, weights, relative = samples.X, samples.y, samples.weights, samples.relative
                 rates = solver.rates(-(-n // batch_size))
                 seed = solver.seed
-                loss = network._epoch(X, y, weights, rows, batch_size, threads, epoch, relative, rates, kept, seed)
+                loss = network._epoch(X, y, weights, rows, batch_size, threads, done, relative, rates, kept, seed)
                 watch.epoch_ends(loss, n, network._engine.mean_penalty)
                 stop = epoch_ends()
                 solver.epoch_ends(watch.history.samples_seen)
-                if stop is True:
-                    outcome = "stopped"
-                    break
-                if watch.out_of_patience():
-                    shrunk = solver.can_shrink()
-                    stalls(shrunk)
-                    if not shrunk:
-                        watch.history.converged_ = True
-                        outcome = "converged"
-                        break
-                    watch.history.stalled = 0
+                outcome = "stopped" if stop is True else _patience(watch, solver, stalls)
+                if checkpoint is not None:
+                    checkpoint.epoch_ends("max_iter" if outcome is None and done == most else outcome)
         except KeyboardInterrupt:
             outcome = "interrupted"
     watch.restore_best()
-    return outcome
+    return outcome or "max_iter"
+
+
+def _patience(watch: Watch, solver: Solver, stalls: Callable[[bool], object]) -> str | None:
+    """ "converged" where nothing improves any more and the learning rate is not to shrink either."""
+    if not watch.out_of_patience():
+        return None
+    shrunk = solver.can_shrink()
+    stalls(shrunk)
+    if shrunk:
+        watch.history.stalled = 0
+        return None
+    watch.history.converged_ = True
+    return "converged"
 
 
 def hold_out(n: int, fraction: float, classes: Array | None, random: RandomSource) -> tuple[Array, Array]:

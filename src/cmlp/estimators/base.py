@@ -13,11 +13,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from .. import validation as check
+from ..fitting import opened_checkpoint
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
 from ..training import History, Samples
 from ..validation import Array
 from .callbacks import CallbackSupportMixin, FitEvents
-from .inputs import as_rows, check_sparse, chunks, outputs_of
+from .inputs import as_rows, check_sparse, outputs_of
 from .parameters import CONSTRAINTS
 from .runs import Run, begin_notes, checked_targets
 
@@ -104,6 +105,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             raise ValueError("partial_fit does not support early_stopping=True")
         if (X_val is None) != (y_val is None):
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is None: expected both, or neither")
+        if incremental and self.checkpoint is not None:
+            raise ValueError(f"checkpoint={self.checkpoint!r}: expected None for partial_fit, which is an epoch long")
+        saved = opened_checkpoint(self.checkpoint, self.checkpoint_every, self.solver)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         check_sparse("X", X)
         X_given, y_given = X, y
@@ -113,6 +117,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             with np.errstate(over="ignore"):  # refused below
                 sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
         self._random_state = check_random_state(self.random_state)
+        if saved is not None:
+            if self.random_state is None:
+                self._random_state = np.random.RandomState()
+            saved.begin_random(self._random_state, given=self.random_state is not None)
         n_outputs, out_activation = self._output(y)
         sizes = (X.shape[1], *hidden, n_outputs)
         if first:
@@ -136,6 +144,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         elif self.early_stopping and self.solver != "lbfgs":
             run.hold_out(X_given, y_given, targets)
         run.prepare()
+        if saved is not None:
+            run.go_on(saved)
         return run
 
     def _validation_set(self, network: Network, X_val: Any, y_val: Any) -> tuple[Any, Array, Array | None]:
@@ -145,7 +155,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         n_outputs, _ = self._output(y)
         if n_outputs != self.n_outputs_:
             raise ValueError(f"y_val has {n_outputs} outputs, y has {self.n_outputs_}: expected as many")
-        rows = chunks(as_rows("X_val", X, network), network.layer_sizes[0])
+        rows = as_rows("X_val", X, network)
         weights = check.weights("y_val's weights", self._weights(y, None), len(y), network.dtype, network._kernels)
         return rows, checked_targets("y_val", network, self._encoded(y)), weights
 

@@ -98,6 +98,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     n_threads : int, at least 1, or None, default None
         Threads that share each batch; the result is the same, to the bit, for any number.  None is as many as are
         quickest for the sizes, and one outside the main thread or in a child process.
+    checkpoint : str, bytes, path-like or None, default None
+        A file that `fit` writes the state of the training to, whole or not at all, before the first epoch, after every
+        `checkpoint_every` and at the end.  Where it is there already, the training goes on from it and ends with the
+        same parameters, to the bit, as one that was never interrupted.  Each training needs a file of its own.  Not for
+        lbfgs, nor for partial_fit.
+    checkpoint_every : int, at least 1, default 10
+        Epochs.
     class_weight : dict, "balanced", list of dict, or None, default None
         Weights by class, beside sample_weight: label to weight, 1 where left out, or n / (C * samples of the class).
         For multilabel a dict per label, or "balanced"; a sample's weight is then the product over its labels.
@@ -298,6 +305,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         max_grad_norm: float | None = None,
         warmup_epochs: float = 0.0,
         n_threads: int | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int = 10,
         class_weight: Any = None,
         label_smoothing: float = 0.0,
     ):
@@ -331,6 +340,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self.max_grad_norm = max_grad_norm
         self.warmup_epochs = warmup_epochs
         self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
 

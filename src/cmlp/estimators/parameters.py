@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from numbers import Integral, Real
 from typing import Any
 
@@ -52,6 +53,8 @@ CONSTRAINTS: dict[str, Any] = {
     "max_grad_norm": [None, POSITIVE],
     "warmup_epochs": [NOT_NEGATIVE],
     "n_threads": [None, AT_LEAST_ONE],
+    "checkpoint": [None, str, bytes, os.PathLike],
+    "checkpoint_every": [AT_LEAST_ONE],
 }
 CLASSIFIER_CONSTRAINTS: dict[str, Any] = {
     **CONSTRAINTS,

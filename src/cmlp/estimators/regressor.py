@@ -95,6 +95,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     n_threads : int, at least 1, or None, default None
         Threads that share each batch; the result is the same, to the bit, for any number.  None is as many as are
         quickest for the sizes, and one outside the main thread or in a child process.
+    checkpoint : str, bytes, path-like or None, default None
+        A file that `fit` writes the state of the training to, whole or not at all, before the first epoch, after every
+        `checkpoint_every` and at the end.  Where it is there already, the training goes on from it and ends with the
+        same parameters, to the bit, as one that was never interrupted.  Each training needs a file of its own.  Not for
+        lbfgs, nor for partial_fit.
+    checkpoint_every : int, at least 1, default 10
+        Epochs.
     out_activation : str or None, default None
         Of the last layer, where the loss is not poisson: any name that `activation` takes.  None is identity.
     quantile : float in (0, 1), default 0.5
@@ -267,6 +274,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         max_grad_norm: float | None = None,
         warmup_epochs: float = 0.0,
         n_threads: int | None = None,
+        checkpoint: Any = None,
+        checkpoint_every: int = 10,
         out_activation: str | None = None,
         quantile: float = 0.5,
     ):
@@ -301,6 +310,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         self.max_grad_norm = max_grad_norm
         self.warmup_epochs = warmup_epochs
         self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.out_activation = out_activation
         self.quantile = quantile
 

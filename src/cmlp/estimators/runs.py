@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
 from .. import validation as check
+from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError
 from ..fitting import call_back, checked_callbacks, seed_of
 from ..lbfgs import minimise
@@ -53,7 +54,9 @@ class Run:
         self.heard = checked_callbacks(estimator.callbacks)
         self.options = options_of(estimator)
         self.options.keep(len(network.layer_sizes) - 2)
+        self.saved: Checkpoint | None = None
         self.validate: Validate | None = None
+        self.held: Any = None
         self.epochs = 0
 
     # ---- validation --------------------------------------------------------------------------------
@@ -76,11 +79,15 @@ class Run:
         held_weights = None if weights is None else weights[held]
         raw = (_safe_indexing(X, held), _safe_indexing(y, held)) if estimator._scores_by_scorer() else (None, None)
         X_held = chunks(self.samples.X, self.network.layer_sizes[0], held)
-        self.validate_on(X_held, targets[held], held_weights, *raw)
+        self._validate_on(X_held, targets[held], held_weights, *raw)
         self.samples = self.samples._replace(rows=rows)
 
-    def validate_on(self, X_held: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
-        """Scores on these samples after each epoch."""
+    def validate_on(self, rows: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
+        """Scores on these samples after each epoch; X and y are what they were made of."""
+        self.held = rows, targets, weights
+        self._validate_on(chunks(rows, self.network.layer_sizes[0]), targets, weights, X, y)
+
+    def _validate_on(self, X_held: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
         estimator, network = self.estimator, self.network
         scorer = get_scorer(estimator.scoring) if estimator._scores_by_scorer() else None
 
@@ -101,6 +108,7 @@ class Run:
         estimator, options = self.estimator, self.options
         outputs = self.network.layer_sizes[-1] if self.network.loss_name == "squared_error" else 1
         history = History() if options.solver == "lbfgs" else estimator._history
+        self.place = np.arange(len(self.samples.rows), dtype=np.intp)
         self.watch = Watch(self.network, history, estimator.tol, estimator.n_iter_no_change, self.validate, outputs)
         if options.solver == "lbfgs":
             return
@@ -119,16 +127,23 @@ class Run:
             )
         self.network._solver_arguments(*solver.settings())
 
+    def go_on(self, saved: Checkpoint) -> None:
+        """From a checkpoint, or to one."""
+        estimator, history = self.estimator, self.watch.history
+        order = self.place if estimator.shuffle else None
+        saved.attach(self.network, estimator._optimizer, history, self.samples, order, self.held, estimator.scoring)
+        self.saved, self.epochs = saved, estimator._optimizer.epochs
+        if self.epochs > 0:
+            note(estimator, self.watch, self.epochs, show=False)
+
     def train(self, events: FitEvents) -> None:
-        estimator, rows = self.estimator, self.samples.rows
-        place = np.arange(len(rows), dtype=np.intp)
+        estimator, rows, place = self.estimator, self.samples.rows, self.place
 
         def order() -> Array:
-            nonlocal place
             if estimator.shuffle:
                 permutation = np.arange(len(rows), dtype=np.intp)
                 estimator._random_state.shuffle(permutation)
-                place = place[permutation]
+                place[:] = place[permutation]
             return rows[place]
 
         def epoch_ends() -> bool:
@@ -142,7 +157,7 @@ class Run:
         try:
             outcome = train(
                 self.network, self.samples, estimator._optimizer, self.watch, None if every_row else order, epoch_ends,
-                lambda shrunk: print_stall(estimator, self.watch, shrunk), most, events.epoch_begins,
+                lambda shrunk: print_stall(estimator, self.watch, shrunk), most, events.epoch_begins, self.saved,
             )  # fmt: skip
         except DivergenceError as error:
             self._diverged(error)
@@ -246,7 +261,7 @@ def begin_notes(estimator: Any) -> None:
         estimator.loss_curve_ = estimator._history.loss_curve_
 
 
-def note(estimator: Any, watch: Watch, epochs: int) -> None:
+def note(estimator: Any, watch: Watch, epochs: int, show: bool = True) -> None:
     """The estimator takes over what an epoch leaves."""
     history, validated = watch.history, watch.validate is not None
     estimator.n_iter_ = epochs
@@ -256,7 +271,7 @@ def note(estimator: Any, watch: Watch, epochs: int) -> None:
     estimator._no_improvement_count = history.stalled
     note_validation(estimator, history)
     estimator.best_loss_ = None if validated else history.best_loss_
-    if estimator.verbose:
+    if estimator.verbose and show:
         print(f"Iteration {epochs}, loss = {estimator.loss_:.8f}")
         if validated:
             print(f"Validation score: {estimator.validation_scores_[-1]:f}")

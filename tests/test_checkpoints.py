@@ -1,0 +1,318 @@
+"""A training that is killed and continued ends as one that was never interrupted, to the bit."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cmlp
+from cmlp import files
+from cmlp.exceptions import ModelFileError
+
+pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # max_iter reached
+
+CRASH = 5  # the epoch after which it comes
+posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+class Crash(Exception):
+    pass
+
+
+def crash(state):
+    if state.epoch == CRASH:
+        raise Crash
+
+
+def table(n=90, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 5)).astype(dtype)
+    return X, np.digitize(X[:, 0] + 0.5 * rng.standard_normal(n), [-0.5, 0.5])
+
+
+X, y = table()
+OTHERS = {"X_val": X[::3], "y_val": y[::3]}
+RUNS = {
+    "adam": {},
+    "float32": {"dtype": "float32"},
+    "sgd, one by one": {"solver": "sgd", "batch_size": 1},
+    "sgd without momentum": {"solver": "sgd", "batch_size": 7, "momentum": 0.0},
+    "nothing shuffled": {"shuffle": False, "batch_size": 16},
+    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 1.0, "n_iter_no_change": 1},
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling"},
+    "cosine": {"learning_rate": "cosine"},
+    "one_cycle": {"solver": "adamw", "learning_rate": "one_cycle", "batch_size": 20},
+    "warm-up": {"solver": "rmsprop", "warmup_epochs": 7.5, "batch_size": 20},
+    "early stopping": {"early_stopping": True, "n_iter_no_change": 3},
+    "validation": {**OTHERS, "scoring": "loss"},
+    "dropout": {"dropout": 0.3, "input_dropout": 0.1, "batch_size": 20},
+    "weights": {"class_weight": "balanced", "sample_weight": np.arange(90) % 4, "max_grad_norm": 0.1},
+}
+ESTIMATORS = {name: options for name, options in RUNS.items() if not {"dtype", "sample_weight", "X_val"} & set(options)}
+
+
+def trained(X=X, y=y, **options):
+    return cmlp.fit(
+        X, y, **{"hidden_layer_sizes": (7, 5), "learning_rate_init": 0.02, "max_iter": 17, "random_state": 0} | options
+    )
+
+
+def trained_estimator(X=X, y=y, **options):
+    pytest.importorskip("sklearn")
+    given = {name: options.pop(name) for name in ("X_val", "y_val") if name in options}
+    model = cmlp.MLPClassifier((7, 5), **{"learning_rate_init": 0.02, "max_iter": 17, "random_state": 0} | options)
+    return model.fit(X, y, **given)
+
+
+def interrupted(train, path, **options):
+    with pytest.raises(Crash):
+        train(checkpoint=path, checkpoint_every=2, callbacks=crash, **options)
+
+
+def assert_same(one, other):
+    networks = [getattr(model, "network", None) or model._network for model in (one, other)]
+    np.testing.assert_array_equal(networks[0].parameters, networks[1].parameters)
+    for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_", "best_validation_score_", "n_iter_"):
+        assert getattr(one, name) == getattr(other, name)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.checkpoint"
+
+
+# ---- bit for bit --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", RUNS.values(), ids=RUNS)
+def test_a_fit_goes_on(path, options):
+    interrupted(trained, path, **options)
+    epochs = []
+    model = trained(checkpoint=path, callbacks=lambda state: epochs.append(state.epoch), **options)
+    assert epochs[0] == CRASH  # the checkpoint is of the epoch before
+    whole = trained(**options)
+    assert_same(model, whole)
+    assert model.converged_ == whole.converged_
+    assert_same(trained(checkpoint=path, callbacks=crash, **options), whole)  # nothing is left to do
+
+
+@pytest.mark.parametrize("options", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_an_estimator_goes_on(path, options):
+    interrupted(trained_estimator, path, **options)
+    whole = trained_estimator(**options)
+    for _ in range(2):
+        model = trained_estimator(checkpoint=path, **options)
+        assert_same(model, whole)
+        assert (model.loss_, model.t_, model.best_loss_) == (whole.loss_, whole.t_, whole.best_loss_)
+
+
+@pytest.mark.parametrize("options", [{}, OTHERS], ids=["", "validation"])
+def test_sparse_rows_and_a_warm_start_go_on(path, options):
+    sparse = pytest.importorskip("scipy.sparse")
+    S = sparse.csr_matrix(np.where(np.abs(X) > 1.4, X, 0))
+
+    def train(**more):
+        pytest.importorskip("sklearn")
+        model = cmlp.MLPClassifier((5,), warm_start=True, max_iter=3, random_state=0).fit(S, y)
+        return model.set_params(max_iter=17, **more).fit(S, y, **options)
+
+    interrupted(train, path)
+    assert_same(train(checkpoint=path), train())
+
+
+@pytest.mark.parametrize("source", [np.random.RandomState, np.random.default_rng, np.random.MT19937, np.random.SFC64])
+def test_a_source_of_random_numbers_goes_on(path, source):
+    def seeded():
+        made = source(3)
+        return np.random.Generator(made) if isinstance(made, np.random.BitGenerator) else made
+
+    interrupted(trained, path, random_state=seeded())
+    one, other = seeded(), seeded()
+    assert_same(trained(checkpoint=path, random_state=one), trained(random_state=other))
+    assert one.uniform() == other.uniform()
+
+
+@pytest.mark.parametrize("train", [trained, trained_estimator])
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"dropout": 0.5}], ids=["", "held out", "dropout"])
+def test_without_a_seed_the_run_that_is_found_goes_on(path, train, options):
+    interrupted(train, path, random_state=None, **options)
+    copy = shutil.copy(path, path.with_name("copy"))
+    one, other = (train(checkpoint=at, random_state=None, **options) for at in (path, copy))
+    assert_same(one, other)
+
+
+@pytest.mark.parametrize("options", [{}, {"early_stopping": True}])
+def test_a_run_that_has_ended_goes_on_for_longer(path, options):
+    options |= {"n_iter_no_change": 100}
+    trained(checkpoint=path, max_iter=6, **options)
+    assert_same(trained(checkpoint=path, max_iter=17, **options), trained(max_iter=17, **options))
+
+
+@pytest.mark.parametrize("ending", ["stopped", "converged"])
+def test_a_run_that_has_ended_of_itself_has_ended(path, ending):
+    options = {"callbacks": lambda state: state.epoch == 4} if ending == "stopped" else {"tol": 10.0}
+    options["n_iter_no_change"] = 2
+    model = trained(checkpoint=path, **options)
+    assert model.n_iter_ < 17
+    again = trained(checkpoint=path, max_iter=30, **{**options, "callbacks": None})
+    assert_same(again, model)
+
+
+# ---- killed at any moment -----------------------------------------------------------------------------------
+
+KILLS = 50
+
+
+def killed(work, epochs, seconds):
+    """Whether a child that does this work was killed before it ended: so long after so many of its epochs."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            work(callbacks=lambda state: os.write(tell, b"."))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(tell)
+    for _ in range(epochs):
+        os.read(told, 1)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.close(told)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or status == 0
+    return os.WIFSIGNALED(status)
+
+
+@posix
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("train", [trained, trained_estimator])
+def test_fifty_kills_at_random_moments_change_nothing(path, train):
+    options = {"max_iter": 2000, "early_stopping": True, "n_iter_no_change": 2000, "dropout": 0.2, "batch_size": 20}
+    moments = random.Random(0)
+    for _ in range(KILLS):
+        epochs, seconds = moments.choice((0, 1, 2, 3, 5, 10)), moments.uniform(0, 0.01)
+        assert killed(lambda **more: train(checkpoint=path, checkpoint_every=1, **options, **more), epochs, seconds)
+    assert 50 < json.loads(files.read(path)[1]["training"])["solver"]["epochs"] < 2000
+    model = train(checkpoint=path, checkpoint_every=500, **options)
+    assert_same(model, train(**options))
+
+
+# ---- refusals, and files that fail --------------------------------------------------------------------------
+
+CHANGES = {
+    "X": lambda: trained(X=X + 1, checkpoint="run"),
+    "y": lambda: trained(y=y[::-1].copy(), checkpoint="run"),
+    "sample_weight": lambda: trained(sample_weight=np.arange(1, 91), checkpoint="run"),
+    "learning_rate_init": lambda: trained(learning_rate_init=0.5, checkpoint="run"),
+    "network": lambda: trained(activation="tanh", checkpoint="run"),
+    "start": lambda: trained(random_state=1, checkpoint="run"),
+    "validation": lambda: trained(**OTHERS, checkpoint="run"),
+    "held_out": lambda: trained(early_stopping=True, checkpoint="run"),
+    "scoring": lambda: trained(scoring="loss", checkpoint="run"),
+    "random_state": lambda: trained(random_state=None, checkpoint="run"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_training_is_refused_and_the_file_kept(path, monkeypatch, change):
+    monkeypatch.chdir(path.parent)
+    seed = np.random.default_rng(0) if change == "random_state" else 0
+    trained(checkpoint="run", random_state=seed, max_iter=3)
+    before = Path("run").read_bytes()
+    with pytest.raises(ValueError, match=rf"checkpoint='run' holds another training, which differs in .*{change}"):
+        CHANGES[change]()
+    assert Path("run").read_bytes() == before
+
+
+@pytest.mark.parametrize("train", [trained, trained_estimator])
+def test_bad_checkpoints_are_refused(path, train):
+    cases = [
+        ({"checkpoint_every": 0}, ValueError, "checkpoint_every"),
+        ({"checkpoint": 3}, (TypeError, ValueError), "checkpoint"),
+        ({"checkpoint": "a\0b"}, ValueError, "checkpoint"),
+        ({"checkpoint": path, "solver": "lbfgs"}, ValueError, "checkpoint=.*expected None with solver='lbfgs'"),
+        ({"checkpoint": path.parent}, OSError, str(path.parent)),
+        ({"checkpoint": path / "missing" / "file"}, OSError, "missing"),
+    ]
+    for options, error, match in cases:
+        with pytest.raises(error, match=match):
+            train(**options)
+    assert not path.exists()
+
+
+def test_partial_fit_takes_no_checkpoint(path):
+    pytest.importorskip("sklearn")
+    with pytest.raises(ValueError, match=r"checkpoint=.*expected None for partial_fit"):
+        cmlp.MLPClassifier(checkpoint=path).partial_fit(X, y, classes=[0, 1, 2])
+
+
+def test_a_refused_checkpoint_leaves_a_fitted_estimator(path):
+    model = trained_estimator(max_iter=1, n_iter_no_change=1, early_stopping=True)
+    before = model.predict_proba(X)
+    path.write_bytes(b"something else")
+    with pytest.raises(ModelFileError):
+        model.set_params(checkpoint=path).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_a_damaged_checkpoint_is_refused(path):
+    interrupted(trained, path)
+    content = path.read_bytes()
+    places = random.Random(0).sample(range(len(content)), 60)
+    cut = [content[:i] for i in places]
+    changed = [content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :] for i in places]
+    for damaged in cut + changed:
+        path.write_bytes(damaged)
+        with pytest.raises(ModelFileError, match=str(path)):
+            trained(checkpoint=path)
+        assert path.read_bytes() == damaged
+
+
+def test_a_model_is_no_checkpoint_nor_the_other_way_round(path):
+    trained().save(path)
+    with pytest.raises(ModelFileError, match="expected 'cmlp checkpoint 1'"):
+        trained(checkpoint=path)
+    path.unlink()
+    trained(checkpoint=path)
+    with pytest.raises(ModelFileError, match="its format is 'cmlp checkpoint 1'"):
+        cmlp.load(path)
+
+
+@pytest.mark.parametrize("change", ["size", "missing", "other"])
+def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(path, change):
+    interrupted(trained, path)
+    arrays, metadata = files.read(path)
+    if change == "size":
+        arrays["solver"] = arrays["solver"][:, :-1]
+    elif change == "missing":
+        del arrays["parameters"]
+    else:
+        arrays["another"] = arrays["parameters"]
+    files.write(path, arrays, metadata)
+    with pytest.raises(ModelFileError, match=str(path)):
+        trained(checkpoint=path)
+
+
+def test_a_full_disk_does_not_end_the_training(path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill(state):
+        if state.epoch == CRASH:
+            monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.warns(UserWarning, match="could not be written after epoch .*No space left.* goes on") as warned:
+        model = trained(checkpoint=path, checkpoint_every=2, callbacks=fill)
+    assert len(warned) == 7  # epochs 6, 8, ... 16 and the last, 17
+    assert_same(model, trained())
+    monkeypatch.undo()
+    assert os.listdir(path.parent) == [path.name]  # of epoch 4
+    assert_same(trained(checkpoint=path), model)
