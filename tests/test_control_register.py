@@ -230,6 +230,21 @@ def test_results_are_the_same_to_the_bit(name, dtype, loss):
 
 
 @pytest.mark.parametrize("name", MODES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predictions_keep_subnormal_numbers(name, dtype):
+    """Of one sample, of few and of many."""
+    linear = network((5, 3), (), dtype, "squared_error")
+    linear.biases[0][:] = 0
+    rows = (X * 16).astype(int).astype({"float32": np.int32, "float64": np.int64}[dtype]) * 3
+    rows = np.abs(rows).view(dtype)  # so many times the least number
+    want = linear.forward(rows)
+    assert (want != 0).mean() > 0.8
+    with set_to(name):
+        got = [linear(rows[0]), linear.forward(rows[:2]), linear.forward(rows)]
+    assert as_bits(got) == as_bits([linear(rows[0]), linear.forward(rows[:2]), want])
+
+
+@pytest.mark.parametrize("name", MODES)
 def test_a_model_is_as_good(name):
     """Its initial parameters are NumPy's, which round as the thread does."""
     with set_to(name):

@@ -4,7 +4,6 @@ What is computed must lie within the balls of ball_network.py, whose radii follo
 """
 
 import copy
-import io
 import pickle
 import tempfile
 from collections import Counter
@@ -345,26 +344,13 @@ def test_threads_and_seeds(case, options, batch_size, seed):
 
 @all_examples(cases(most=33, deepest=3, scales=SCALES[:2]), solvers())
 def test_copies_are_exact(case, options):
-    """Pickled, saved and loaded, deeply copied: outputs and the updates to come, to the bit."""
+    """Pickled and deeply copied: outputs and the updates to come, to the bit."""
     net = case.net
     net.fit(case.X, case.y, **{**public(options), "learning_rate": 1e-4}, batch_size=4)
-    saved = io.BytesIO()
-    pickle.dump(net, saved)
-    for other in (pickle.loads(saved.getvalue()), copy.deepcopy(net)):
+    for other in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net)):
         np.testing.assert_array_equal(other.parameters, net.parameters)
         np.testing.assert_array_equal(other.forward(case.X), net.forward(case.X))
         assert trained_copy(other, case, epochs=1) == trained_copy(net, case, epochs=1)
-    return "compared"
-
-
-@all_examples(cases(most=33, deepest=3))
-def test_saved_networks_are_exact(case):
-    with tempfile.TemporaryDirectory() as folder:
-        cmlp.save(case.net, Path(folder) / "network.safetensors")
-        loaded = cmlp.load(Path(folder) / "network.safetensors")
-    np.testing.assert_array_equal(loaded.parameters, case.net.parameters)
-    np.testing.assert_array_equal(loaded.forward(case.X), case.net.forward(case.X))
-    assert repr(loaded) == repr(case.net)
     return "compared"
 
 
@@ -381,4 +367,73 @@ def test_epochs_one_by_one_are_a_fit(case, options):
             engine.epoch(case.X, case.y, case.weight, None, 8)
         states.append((case.net.parameters.tobytes(), np.asarray(runs(engine, case.net.parameters.size)[1]).tobytes()))
     assert states[0] == states[1]
+    return "compared"
+
+
+# ---- models ------------------------------------------------------------------------------------------------------
+
+
+def fitted(case, options, C):
+    """A model of classes, or of values for C = 1; half of them know nothing, so that their probabilities tie."""
+    random = np.random.default_rng(len(case.X))
+    y = random.integers(0, C, len(case.X) + C) if C > 1 else random.standard_normal(len(case.X) + 1)
+    y[-C:] = np.arange(C) if C > 1 else 0.5
+    X = np.concatenate([case.X, np.resize(case.X, (C, case.X.shape[1]))])
+    chosen = {name: options[name] for name in ("solver", "alpha", "beta_1", "beta_2", "epsilon")}
+    model = cmlp.fit(
+        X, y, hidden_layer_sizes=case.net.layer_sizes[1:-1], activation=case.net.activation, max_iter=2,
+        learning_rate_init=1e-4, random_state=0, dtype=case.net.dtype.name, **chosen,
+    )  # fmt: skip
+    if len(case.X) % 2:
+        model.network.parameters[:] = 0
+    return model, X
+
+
+tame = cases(most=33, deepest=2, scales=SCALES[:2])
+
+
+@all_examples(tame, solvers(), st.integers(2, 7))
+def test_labels_are_those_of_the_largest_probability(case, options, C):
+    model, X = fitted(case, options, C)
+    probabilities = model.predict_proba(X)
+    np.testing.assert_array_equal(model.predict(X), model.classes_[probabilities.argmax(axis=1)])
+    np.testing.assert_array_equal(model.predict_proba(X[0]).shape, (C,))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=(C + 8) * np.finfo(case.net.dtype).eps)
+    return "compared"
+
+
+@all_examples(tame, solvers(), st.integers(1, 7))
+def test_saved_models_are_exact(case, options, C):
+    model, X = fitted(case, options, C)
+    with tempfile.TemporaryDirectory() as folder:
+        cmlp.save(model, Path(folder) / "model.safetensors")
+        loaded = cmlp.load(Path(folder) / "model.safetensors")
+    for other in (loaded, pickle.loads(pickle.dumps(model))):
+        assert repr(other) == repr(model)
+        assert other.network.parameters.tobytes() == model.network.parameters.tobytes()
+        assert other.predict(X).tobytes() == model.predict(X).tobytes()
+        assert other.loss_curve_ == model.loss_curve_
+    return "compared"
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@all_examples(tame, solvers(), st.integers(1, 3), st.integers(1, 40))
+def test_partial_fits_are_a_fit(case, options, epochs, batch_size):
+    """Of an estimator that takes the samples as they stand: as many calls as epochs leave what one fit does."""
+    pytest.importorskip("sklearn")
+    y = np.arange(len(case.X)) % 3
+    given = {
+        "hidden_layer_sizes": case.net.layer_sizes[1:-1], "activation": "tanh", "solver": options["solver"],
+        "alpha": options["alpha"], "batch_size": min(batch_size, len(case.X)), "shuffle": False, "random_state": 0,
+        "learning_rate_init": 1e-3, "n_iter_no_change": 1000, "max_iter": epochs,
+    }  # fmt: skip
+    X = np.concatenate([case.X, case.X[[0, 0, 0]]])
+    y = np.append(y, [0, 1, 2])
+    with np.errstate(all="ignore"):
+        once, often = cmlp.MLPClassifier(**given).fit(X, y), cmlp.MLPClassifier(**given)
+        for _ in range(epochs):
+            often.partial_fit(X, y, classes=[0, 1, 2])
+    for one, two in zip((*once.coefs_, *once.intercepts_), (*often.coefs_, *often.intercepts_), strict=True):
+        assert one.tobytes() == two.tobytes()
+    assert once.predict_proba(X).tobytes() == often.predict_proba(X).tobytes()
     return "compared"
