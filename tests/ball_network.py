@@ -5,6 +5,7 @@ It reads as the formulas of docs/derivation.md do, a row per sample, and shares 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -296,13 +297,13 @@ class BallSolver:
         return p - self.eta * m, m, v
 
 
-# ---- a block of parameters, W_1, b_1, W_2, b_2, ... -------------------------------------------------------------------
+# ---- a block of parameters, W_1, b_1, W_2, b_2, ... --------------------------------------------------------
 
 
 def slices(layer_sizes):
     """Of each W_l and b_l, with its shape."""
     at = 0
-    for d_in, d_out in zip(layer_sizes[:-1], layer_sizes[1:], strict=True):
+    for d_in, d_out in itertools.pairwise(layer_sizes):
         for shape in ((d_out, d_in), (d_out,)):
             size = math.prod(shape)
             yield slice(at, at + size), shape

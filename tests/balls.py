@@ -1,8 +1,8 @@
 """Numbers that know how far a computation in some precision may be from them.
 
-A Ball is a value, in NumPy's widest precision, and a radius: the rounding errors of every operation so far, each bounded
-by the unit roundoff times the sizes of what is rounded, carried on through what follows.  The bounds hold for any order of
-adding up, with and without fused products.  They come from sizes alone; nothing in them is measured.
+A Ball is a value, in NumPy's widest precision, and a radius: the rounding errors of every operation so far, each
+bounded by the unit roundoff times the sizes of what is rounded, carried on through what follows.  The bounds hold for
+any order of adding up, with and without fused products.  They come from sizes alone; nothing in them is measured.
 """
 
 from __future__ import annotations

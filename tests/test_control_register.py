@@ -1,4 +1,4 @@
-"""Whatever cmlp does, the caller's thread rounds and keeps subnormal numbers as before; and results do not depend on it."""
+"""Whatever cmlp does, the caller's thread rounds and keeps subnormal numbers as before; results do not depend on it."""
 
 import os
 import signal

@@ -24,7 +24,18 @@ SIGNS = (1, -1)
 def far_out(dtype, *more):
     """Numbers of every size and both signs, both zeros among them."""
     limits = np.finfo(dtype)
-    sizes = (0.0, limits.smallest_subnormal, limits.tiny, 1e-30, 1.0, 1e4, 1e30, BIG[limits.dtype.name], limits.max, *more)
+    sizes = (
+        0.0,
+        limits.smallest_subnormal,
+        limits.tiny,
+        1e-30,
+        1.0,
+        1e4,
+        1e30,
+        BIG[limits.dtype.name],
+        limits.max,
+        *more,
+    )
     return [sign * dtype.type(size) for size in sizes for sign in SIGNS]
 
 
@@ -43,7 +54,9 @@ def check(got, want, size, dtype, label, terms=8):
         return False
     off = abs(mpmath.mpf(float(got)) - want)
     bound = terms * (float(limits.eps) * size + float(limits.smallest_subnormal))
-    assert off <= bound, f"{label}: {got}, expected {mpmath.nstr(want, 20)}, off {mpmath.nstr(off / bound, 3)} times the bound"
+    assert off <= bound, (
+        f"{label}: {got}, expected {mpmath.nstr(want, 20)}, off {mpmath.nstr(off / bound, 3)} times the bound"
+    )
     return True
 
 

@@ -65,9 +65,13 @@ def compare_gradients(case, alpha, relative):
         return "out of range"
     want.assert_contains(loss, "loss")
     want.assert_contains(engine.loss(X, y, weight, alpha, relative), "loss alone")
+    assert_gradient(net, gradient, dW, db)
+    return "compared"
+
+
+def assert_gradient(net, gradient, dW, db):
     for (place, shape), ball in zip(slices(net.layer_sizes), interleaved(dW, db), strict=True):
         ball.assert_contains(gradient[place].reshape(shape), f"gradient {shape}")
-    return "compared"
 
 
 def divided(weight, n, relative):
@@ -162,7 +166,7 @@ def test_sgd_by_samples(case, eta, alpha):
     with np.errstate(all="ignore"):
         for i, (x, y, weight) in enumerate(zip(X, case.rows, each, strict=True)):
             exactly = reference.W
-            # What is put off is added up from the first weights and every update, of which more may cancel than is left.
+            # What is put off is added up from the first weights and all updates: more may cancel than is left.
             reference.W = [
                 precision.ball(W.value, W.radius, size, max(size.shape) + i + 8)
                 for W, size in zip(exactly, sizes, strict=True)
@@ -230,13 +234,12 @@ def test_a_slip_is_found(slip):
     reference = BallNetwork(net)
     if slip == "a weight":
         net.weights[0][5, 3] *= 1.001
-    loss, dW, db = net.loss_and_gradients(X, y, 0.01 if slip == "no L2 term" else 0.0)
+    _, dW, db = net.loss_and_gradients(X, y, 0.01 if slip == "no L2 term" else 0.0)
     gradient = flat(dW, db)
     gradient *= {"the mean": 1.001, "the slope": 1 + 1e-3 * (np.arange(gradient.size) == 7)}.get(slip, 1)
     _, dW, db = reference.loss_and_gradients(X, case.rows, np.full(32, 1 / 32))
     with pytest.raises(AssertionError, match="gradient"):
-        for (place, shape), ball in zip(slices(net.layer_sizes), interleaved(dW, db), strict=True):
-            ball.assert_contains(gradient[place].reshape(shape), "gradient")
+        assert_gradient(net, gradient, dW, db)
 
 
 # ---- properties that hold whatever the numbers are ------------------------------------------------------------

@@ -27,7 +27,7 @@ cdef inline vec times(vec factor, vec v) noexcept nogil:
 
 
 cdef inline vec binary_cross_entropy(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
-    """-y ln o - (1 - y) ln(1 - o) with o = sigmoid(z), that is softplus(z) - y z, in terms of which none is negative."""
+    """-y ln o - (1 - y) ln(1 - o) with o = sigmoid(z), that is softplus(z) - y z, in terms that are not negative."""
     cdef vec e = vec_exp_below(-vec_abs(z))
     o_out[0] = vec_where_gt(vec_set(0), z, e, vec_set(1)) / (vec_set(1) + e)
     delta_out[0] = o_out[0] - y
