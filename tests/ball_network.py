@@ -215,15 +215,15 @@ class BallNetwork:
         return self.losses(z, np.ones(z.value.shape))[0]
 
     def penalty(self, decay):
+        """decay / 2 times the sum of the squared weights."""
         total = self.precision.exact(0.0)
         for W in self.W:
             total = total + (W * W).sum()
-        return total * self.precision.rounded(decay / 2)
+        return total * decay * 0.5
 
     def loss_and_gradients(self, X, Y, scale, factors=None):
         """The sum of scale times loss, without the L2 term, [dW_1, ...] and [db_1, ...]."""
         Z, O = self.forward(X, factors)
-        scale = self.precision.rounded(np.asarray(scale, LONG))
         _, losses, delta = self.losses(Z[-1], Y)
         delta = delta * column(scale)
         dW, db = [], []

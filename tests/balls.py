@@ -25,9 +25,9 @@ class Precision:
     def exact(self, value):
         return Ball(value, 0.0, self)
 
-    def rounded(self, value):
-        """A number that is rounded to the precision."""
-        return self.ball(value, 0.0, np.abs(value), 1)
+    def rounded(self, value, slack=0.0):
+        """A number that is rounded to the precision, and known to a share `slack` of itself before."""
+        return self.ball(value, slack * np.abs(value), np.abs(value), 1)
 
     def ball(self, value, radius, size, roundings):
         """After so many roundings of what is as large as `size`, a sum of magnitudes."""

@@ -4,6 +4,7 @@ What is computed must lie within the balls of ball_network.py, whose radii follo
 """
 
 import copy
+import math
 import pickle
 import tempfile
 from collections import Counter
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import cmlp
 from ball_network import BallNetwork, BallSolver, clipped, interleaved, slices
+from balls import LONG
 from dropout_reference import all_factors
 from engines import engine_of, set_solver
 from property_cases import EXAMPLES, SCALES, Case, cases, counts, seeds, solvers
@@ -55,12 +57,12 @@ def in_range(reference):
 def compare_gradients(case, alpha, relative):
     net, X, y, weight = case.net, case.X, case.y, case.weight
     engine, reference, gradient = engine_of(case.module, net), BallNetwork(net), np.empty_like(net.parameters)
-    each, divisor = divided(weight, len(X), relative)
     loss = engine.loss_and_gradient(X, y, weight, alpha, gradient, relative)
     with np.errstate(all="ignore"):
-        want, dW, db = reference.loss_and_gradients(X, case.rows, each / divisor)
-        want = want + reference.penalty(alpha / divisor)
-        dW = [g + W * reference.precision.rounded(alpha / divisor) for g, W in zip(dW, reference.W, strict=True)]
+        scale, share = shares(reference, weight, len(X), relative)
+        want, dW, db = reference.loss_and_gradients(X, case.rows, scale)
+        decay = share * alpha
+        want, dW = want + reference.penalty(decay), [g + W * decay for g, W in zip(dW, reference.W, strict=True)]
     if not in_range(reference):
         return "out of range"
     want.assert_contains(loss, "loss")
@@ -74,10 +76,11 @@ def assert_gradient(net, gradient, dW, db):
         ball.assert_contains(gradient[place].reshape(shape), f"gradient {shape}")
 
 
-def divided(weight, n, relative):
-    """The weights, and what a batch's loss is divided by."""
-    each = np.ones(n) if weight is None else weight.astype(float)
-    return each, float(n) if weight is None or not relative else each.sum()
+def shares(reference, weight, n, relative=False):
+    """What each sample's loss is multiplied by, and 1 / n; or, relative to the weights, 1 / their sum by float64."""
+    each, relative = np.ones(n) if weight is None else weight.astype(float), relative and weight is not None
+    divisor, slack = (math.fsum(each), n * 2.0**-53) if relative else (n, 0.0)
+    return tuple(reference.precision.rounded(LONG(a) / divisor, slack) for a in (each, 1.0))
 
 
 @all_examples(cases(), st.sampled_from((0.0, 1e-4, 0.3)), st.booleans())
@@ -110,17 +113,17 @@ def compare_update(case, engine, options, relative, batch_size, keep, seed):
     net, X, n = case.net, case.X, len(case.X)
     options = dict(options)
     alpha, norm = options.pop("alpha"), options.pop("clip_norm")
-    each, divisor = divided(case.weight, n, relative)
     before, reference = net.parameters.copy(), BallNetwork(net)
     t, (m, v) = runs(engine, before.size)
     factors = None if keep is None else all_factors(net, keep.astype(float), seed, t, n)
     with np.errstate(all="ignore"):
-        want, dW, db = reference.loss_and_gradients(X, case.rows, each / divisor, factors)
+        scale, share = shares(reference, case.weight, n, relative)
+        decay = share * alpha
+        want, dW, db = reference.loss_and_gradients(X, case.rows, scale, factors)
         if options["solver"] != "adamw":
-            want = want + reference.penalty(alpha / divisor)
+            want = want + reference.penalty(decay)
         g = interleaved(dW, db)
         solver, exact = BallSolver(reference.precision, t, **options), reference.precision.exact
-        decay = reference.precision.rounded(alpha / divisor)
         g = clipped(g, norm) if norm else g
         places, expected = list(slices(net.layer_sizes)), []
         for (place, shape), each_g in zip(places, g, strict=True):
@@ -160,7 +163,7 @@ def test_sgd_by_samples(case, eta, alpha):
     net, X = case.net, case.X
     reference = BallNetwork(net)
     precision = reference.precision
-    each, total = divided(case.weight, len(X), False)[0], precision.exact(0.0)
+    each, total = np.ones(len(X)) if case.weight is None else case.weight, precision.exact(0.0)
     sizes = [W.size for W in reference.W]
     rate, decay = precision.rounded(eta), precision.rounded(eta * alpha)
     with np.errstate(all="ignore"):
@@ -171,8 +174,8 @@ def test_sgd_by_samples(case, eta, alpha):
                 precision.ball(W.value, W.radius, size, max(size.shape) + i + 8)
                 for W, size in zip(exactly, sizes, strict=True)
             ]
-            loss, dW, db = reference.loss_and_gradients(x[None], y[None], [weight])
-            total = total + loss + reference.penalty(alpha)
+            loss, dW, db = reference.loss_and_gradients(x[None], y[None], precision.exact([weight]))
+            total = total + loss + reference.penalty(precision.rounded(alpha))
             steps = [rate * g + decay * W for g, W in zip(dW, exactly, strict=True)]
             reference.W = [W - step for W, step in zip(exactly, steps, strict=True)]
             sizes = [size + step.size for size, step in zip(sizes, steps, strict=True)]
@@ -202,9 +205,9 @@ def test_two_references_agree(case):
     )  # fmt: skip
     net.parameters[:] = case.net.parameters
     balls, loops = BallNetwork(net), Reference.of(net)
-    each = divided(case.weight, len(case.X), False)[0]
     with np.errstate(all="ignore"):
-        loss, dW, db = balls.loss_and_gradients(case.X, case.rows, each / len(case.X))
+        scale, _ = shares(balls, case.weight, len(case.X))
+        loss, dW, db = balls.loss_and_gradients(case.X, case.rows, scale)
     value, *gradients = loops.loss_and_gradients(case.X, case.rows, 0.0, case.weight)
     if case.net.loss_name != "log_cosh":  # which cancels there
         loss.assert_contains(value, "loss")
@@ -219,7 +222,8 @@ def test_the_bounds_are_narrow(loss):
     net = cmlp.Network((16, 33, 9, 4), ("gelu", "tanh"), loss=loss, dtype="float32", random_state=0)
     random = np.random.default_rng(0)
     X, Y = random.standard_normal((32, 16)).astype(np.float32), np.full((32, 4), 0.25)
-    value, dW, db = BallNetwork(net).loss_and_gradients(X, Y, np.full(32, 1 / 32))
+    reference = BallNetwork(net)
+    value, dW, db = reference.loss_and_gradients(X, Y, shares(reference, None, 32)[0])
     for ball in (value, *dW, *db):
         assert ball.radius.max() < 5e-4 * np.abs(ball.value).max()
 
@@ -237,7 +241,7 @@ def test_a_slip_is_found(slip):
     _, dW, db = net.loss_and_gradients(X, y, 0.01 if slip == "no L2 term" else 0.0)
     gradient = flat(dW, db)
     gradient *= {"the mean": 1.001, "the slope": 1 + 1e-3 * (np.arange(gradient.size) == 7)}.get(slip, 1)
-    _, dW, db = reference.loss_and_gradients(X, case.rows, np.full(32, 1 / 32))
+    _, dW, db = reference.loss_and_gradients(X, case.rows, shares(reference, None, 32)[0])
     with pytest.raises(AssertionError, match="gradient"):
         assert_gradient(net, gradient, dW, db)
 
@@ -269,9 +273,9 @@ def gradient_of(case, order=None, weight=None, relative=False, rows=None):
 def within_twice_the_bound(case, one, two, relative=False):
     """Two results of the same sums in another order."""
     reference = BallNetwork(case.net)
-    each, divisor = divided(case.weight, len(case.X), relative)
     with np.errstate(all="ignore"):
-        loss, dW, db = reference.loss_and_gradients(case.X, case.rows, each / divisor)
+        scale, _ = shares(reference, case.weight, len(case.X), relative)
+        loss, dW, db = reference.loss_and_gradients(case.X, case.rows, scale)
     if not in_range(reference):
         return "out of range"
     assert abs(one[0] - two[0]) <= 2 * loss.radius
