@@ -324,8 +324,8 @@ def cross_entropy(z, y):
 def binary_cross_entropy(z, y):
     e = np.exp(-np.abs(z))
     o, rest = np.where(z < 0, e, 1) / (1 + e), np.log1p(e)
-    loss, size = np.maximum(z, 0) - y * z + rest, np.maximum(z, 0) + np.abs(y * z) + rest
-    return Expected(o, o - y, loss.sum(axis=0), o, o + y, size.sum(axis=0))
+    loss = np.abs(z) * np.where(z > 0, 1 - y, y) + rest
+    return Expected(o, o - y, loss.sum(axis=0), o, o + y, loss.sum(axis=0))
 
 
 def independent_errors(z, delta, loss):

@@ -27,6 +27,7 @@ OUTPUTS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poiss
 LOSSES = (*OUTPUTS, *DISTANCES)
 SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
 DTYPES = ("float32", "float64")
+LEAST = {"float32": 2.0**-149, "float64": 2.0**-1074}  # NumPy warns of its own where a thread flushes them to 0
 
 
 class Network(Caller):
@@ -457,7 +458,7 @@ class Network(Caller):
     def _epsilon(self, value: Any) -> float:
         """A positive number that stays positive in the network's precision."""
         check.number("epsilon", value, 0, open_low=True)
-        return check.number("epsilon", value, float(np.finfo(self.dtype).smallest_subnormal))
+        return check.number("epsilon", value, LEAST[self.dtype.name])
 
     def _sample(self, x: Any, name: str = "x") -> Array:
         array = check.numeric_array(name, x)

@@ -27,11 +27,11 @@ cdef inline vec times(vec factor, vec v) noexcept nogil:
 
 
 cdef inline vec binary_cross_entropy(vec z, vec y, vec *o_out, vec *delta_out) noexcept nogil:
-    """-y ln o - (1 - y) ln(1 - o) with o = sigmoid(z), that is softplus(z) - y z."""
+    """-y ln o - (1 - y) ln(1 - o) with o = sigmoid(z), that is softplus(z) - y z, in terms that are not negative."""
     cdef vec e = vec_exp_below(-vec_abs(z))
     o_out[0] = vec_where_gt(vec_set(0), z, e, vec_set(1)) / (vec_set(1) + e)
     delta_out[0] = o_out[0] - y
-    return (vec_max(vec_set(0), z) - y * z) + vec_log1p(e)
+    return vec_abs(z) * vec_where_gt(z, vec_set(0), vec_set(1) - y, y) + vec_log1p(e)
 
 
 cdef inline vec sign(vec v) noexcept nogil:
@@ -46,13 +46,17 @@ cdef inline vec log_cosh(vec a) noexcept nogil:
     near = a2 * horner(horner(near, a2, <real>(-1.0 / 12)), a2, <real>0.5)
     return vec_where_gt(vec_set(<real>(0.05 if CMLP_DOUBLE else 0.3)), a, near, far)
 
-cdef inline vec distance(const loss_t *loss, vec error, vec *slope_out) noexcept nogil:
+cdef inline vec half_difference(vec a, vec b) noexcept nogil:
+    """(a - b) / 2, which cannot overflow."""
+    return vec_set(<real>0.5) * a - vec_set(<real>0.5) * b
+
+cdef inline vec distance(const loss_t *loss, vec o, vec y, vec *slope_out) noexcept nogil:
     """The loss of error = o - y and its derivative by o.
 
     squared: e^2 / 2.  absolute: |e|, with slope 0 at 0.  huber: e^2 / 2 for |e| <= 1, |e| - 1/2 beyond (Huber, 1964).
     log_cosh: ln cosh e.  quantile: (1 - q) e above 0, -q e below (Koenker and Bassett, 1978).
     """
-    cdef vec q = vec_set(loss.quantile)
+    cdef vec error = o - y, q = vec_set(loss.quantile)
     if loss.kind == ABSOLUTE_ERROR:
         slope_out[0] = sign(error)
         return vec_abs(error)
@@ -64,7 +68,7 @@ cdef inline vec distance(const loss_t *loss, vec error, vec *slope_out) noexcept
         return log_cosh(vec_abs(error))
     elif loss.kind == QUANTILE:
         slope_out[0] = vec_where_gt(error, vec_set(0), vec_set(1) - q, vec_where_gt(vec_set(0), error, -q, vec_set(0)))
-        return slope_out[0] * error
+        return (slope_out[0] + slope_out[0]) * half_difference(o, y)
     slope_out[0] = error
     return vec_set(<real>0.5) * error * error
 
@@ -73,9 +77,9 @@ cdef inline vec distance_of_output(const loss_t *loss, vec z, vec y, vec *o_out,
     cdef vec value
     if loss.s == IDENTITY:
         o_out[0] = z
-        return distance(loss, z - y, delta_out)
+        return distance(loss, z, y, delta_out)
     o_out[0] = s(loss.s, z)
-    value = distance(loss, o_out[0] - y, delta_out)
+    value = distance(loss, o_out[0], y, delta_out)
     delta_out[0] = delta_out[0] * s_prime(loss.s, z, o_out[0])
     return value
 
@@ -129,9 +133,9 @@ cdef inline vec softmax_one(Py_ssize_t C, const real *z, real *o_out, vec *large
     largest_out[0] = high
     return total
 
-cdef inline real scaled_loss(real scale, vec total, vec dot) noexcept nogil:
-    """scale (ln total - dot); of one number the C library's logarithm is quicker than a vector's."""
-    cdef double loss = log_of_one(vec_first(total)) - vec_first(dot)
+cdef inline real scaled_loss(real scale, vec total, vec half_dot) noexcept nogil:
+    """scale (ln total - 2 half_dot); of one number the C library's logarithm is quicker than a vector's."""
+    cdef double loss = log_of_one(vec_first(total)) - 2 * <double>vec_first(half_dot)
     return <real>(scale * loss) if scale > 0 else 0
 
 cdef inline real cross_entropy_narrow(Py_ssize_t C, const real *z, const real *y, real scale,
@@ -144,7 +148,7 @@ cdef inline real cross_entropy_narrow(Py_ssize_t C, const real *z, const real *y
     cdef vec o = e * vec_set(1 / vec_first(total))
     vec_store(o_out, o)
     vec_store(delta_out, times(vec_set(scale), o - yv))
-    return scaled_loss(scale, total, vec_total(vec_keep(times(yv, zv - largest), C), C))
+    return scaled_loss(scale, total, vec_total(vec_keep(times(yv, half_difference(zv, largest)), C), C))
 
 cdef real cross_entropy_one(Py_ssize_t C, const real *z, const real *y, real scale,
                             real *o_out, real *delta_out) noexcept nogil:
@@ -156,7 +160,7 @@ cdef real cross_entropy_one(Py_ssize_t C, const real *z, const real *y, real sca
     total = softmax_one(C, z, o_out, &largest)
     for i from 0 <= i < C by VL:
         yv = vec_load(y + i)
-        dot = dot + vec_keep(times(yv, vec_load(z + i) - largest), min(C - i, <Py_ssize_t>VL))
+        dot = dot + vec_keep(times(yv, half_difference(vec_load(z + i), largest)), min(C - i, <Py_ssize_t>VL))
         vec_store(delta_out + i, times(vec_set(scale), vec_load(o_out + i) - yv))
     return scaled_loss(scale, total, vec_total(dot, VL))
 
@@ -209,9 +213,9 @@ cdef inline vec cross_entropy_columns(Py_ssize_t C, Py_ssize_t ld, const real *Z
     total = softmax_columns(C, ld, Z, O_out, &high)
     for k in range(C):
         y = vec_load(Y + k * ld)
-        dot = dot + times(y, vec_load(Z + k * ld) - high)
+        dot = dot + times(y, half_difference(vec_load(Z + k * ld), high))
         vec_store(Delta_out + k * ld, times(scale, vec_load(O_out + k * ld) - y))
-    return vec_log(total) - dot
+    return vec_log(total) - (dot + dot)
 
 cdef real loss_panel(const loss_t *loss, Py_ssize_t C, Py_ssize_t width, const real *Z, const real *Y,
                      const real *scale, real *O_out, real *Delta_out) noexcept nogil:

@@ -75,12 +75,15 @@ cdef class Predictor:
         cdef void *memory = NULL
         cdef void *base = <void *>((<uintptr_t>stack + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
         cdef sample_t at
+        cdef uint64_t before
         if self.sample_bytes > STACK_BYTES:
             base = checked(allocate(self.sample_bytes, &memory))
         lay_out_sample(&self.net, &at, False, base)
         at.o[0] = x
+        before = keep_subnormals()
         forward_hidden(&self.net, self.theta, &at, NULL, NULL)
         output_one(&self.net.loss, self.C, at.z[self.net.L], <real *>at.o[self.net.L])
+        restore_control(before)
         memcpy(out, at.o[self.net.L], self.C * sizeof(real))
         free(memory)
         return 0
@@ -119,12 +122,14 @@ cdef class Predictor:
             picked, columns = picked.astype(intp), columns.astype(int32)
             samples.columns = <const int *>cnp.PyArray_DATA(<cnp.ndarray>columns)
         lay_out_batch(&self.net, &trainer.batch, capacity, 1, False, checked(allocate(bytes, &memory)))
+        cdef uint64_t before = keep_subnormals()
         try:
             if not self.hold_sparse(&trainer, &samples, n, &held, picked):
                 return None
             with nogil:
-                predict_sparse(&self.net, self.theta, n, &trainer.sparse, &trainer.batch, result)
+                predict_sparse(&self.net, self.theta, n, &trainer.sparse, &trainer.batch, before, result)
         finally:
+            restore_control(before)
             free(memory)
             free(held)
         return out
@@ -176,10 +181,12 @@ cdef class Predictor:
         cdef size_t bytes = lay_out_batch(&self.net, &at, capacity, 1, False, NULL)
         cdef bint finite
         lay_out_batch(&self.net, &at, capacity, 1, False, checked(allocate(bytes, &memory)))
+        cdef uint64_t before = keep_subnormals()
         try:
             with nogil:
-                finite = predict(&self.net, self.theta, x, n, &at, out)
+                finite = predict(&self.net, self.theta, x, n, &at, before, out)
         finally:
+            restore_control(before)
             free(memory)
         return finite
 
@@ -203,7 +210,7 @@ cdef class Predictor:
         cdef void *memory = NULL
         cdef void *held = NULL
         cdef size_t bytes = lay_out_batch(&self.net, &trainer.batch, capacity, 1, True, NULL)
-        cdef double loss = 0, work = 0, divisor = divisor_of(&samples, NULL, n)
+        cdef double loss = 0, work = 0, divisor
         memset(&alone, 0, sizeof(alone))
         alone.n_threads = 1
         memset(&trainer, 0, sizeof(trainer))
@@ -212,16 +219,19 @@ cdef class Predictor:
         if gradient is not None:
             trainer.gradient = <real *>cnp.PyArray_DATA(gradient)
             memset(trainer.gradient, 0, self.size * sizeof(real))
+        trainer.control = keep_subnormals()
         try:
             self.hold_sparse(&trainer, &samples, n, &held)
             with nogil:
                 loss = batch_pass(&trainer, &samples, NULL, n, alpha, LOSS if gradient is None else GRADIENT, &work)
+                divisor = divisor_of(&samples, NULL, n)
                 if gradient is not None and alpha != 0 and divisor != 0:
                     for l in range(1, self.net.L + 1):
                         add_scaled(self.net.d[l] * self.net.d[l - 1], <real>(alpha / divisor),
                                    self.theta + self.net.W[l],
                                    trainer.gradient + self.net.W[l])
         finally:
+            restore_control(trainer.control)
             free(memory)
             free(held)
         return loss
@@ -256,6 +266,7 @@ cdef class Predictor:
         cdef const real *data = reals(x, self.net.d[0], 0)
         gradient = cnp.PyArray_SimpleNew(1, &size, REAL_TYPE)
         lay_out_sample(&self.net, &at, False, checked(allocate(self.sample_bytes, &memory)))
+        cdef uint64_t before = keep_subnormals()
         try:
             at.o[0] = data
             memcpy(at.y, row, self.C * sizeof(real))
@@ -265,6 +276,7 @@ cdef class Predictor:
                     [copied(at.z[l], self.net.d[l]) for l in range(1, L + 1)],
                     [copied(at.delta[l], self.net.d[l]) for l in range(1, L + 1)], gradient)
         finally:
+            restore_control(before)
             free(memory)
 
 

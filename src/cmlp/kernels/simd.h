@@ -484,30 +484,33 @@ INLINE vec vec_split(vec v, vec *exponent) {
 
 /* ---- the control register ------------------------------------------------------------------ */
 
-/* Numbers below the normal range, with which processors take a hundred cycles, become 0 on this thread until
-   `restore_control`; a training run's gradients and moments are full of them.  Returns what to restore. */
+/* Every result is rounded to the nearest, whatever the caller's thread is set to, and is the same to the bit.
+   Predictions keep numbers below the normal range.  In a training run they become 0: processors take a hundred cycles
+   with them, and gradients and moments are full of them.  Each function returns what the register was. */
 #if defined(__SSE__) || defined(_M_X64)
 #define FLUSH 0x8040u /* results and operands */
+#define ROUNDING 0x6000u
 INLINE uint64_t control(void) { return _mm_getcsr(); }
-INLINE void restore_control(uint64_t before) { _mm_setcsr((unsigned)before); }
+INLINE void write_control(uint64_t now) { _mm_setcsr((unsigned)now); }
 #elif defined(__aarch64__) && defined(__GNUC__)
 #define FLUSH (1u << 24)
+#define ROUNDING (3u << 22)
 INLINE uint64_t control(void) { uint64_t now; __asm__ volatile("mrs %0, fpcr" : "=r"(now)); return now; }
-INLINE void restore_control(uint64_t before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+INLINE void write_control(uint64_t now) { __asm__ volatile("msr fpcr, %0" : : "r"(now)); }
 #else
 #define FLUSH 0u
+#define ROUNDING 0u
 INLINE uint64_t control(void) { return 0; }
-INLINE void restore_control(uint64_t before) { (void)before; }
+INLINE void write_control(uint64_t now) { (void)now; }
 #endif
-INLINE uint64_t flush_subnormals(void) {
-    uint64_t before = control();
-    restore_control(before | FLUSH);
-    return before;
+#define MODES (uint64_t)(FLUSH | ROUNDING)
+/* Reading the register costs next to nothing, writing it more. */
+INLINE uint64_t restore_control(uint64_t before) {
+    const uint64_t now = control();
+    if ((now ^ before) & MODES) write_control((now & ~MODES) | (before & MODES));
+    return now;
 }
-INLINE uint64_t keep_subnormals(void) {
-    uint64_t before = control();
-    restore_control(before & ~(uint64_t)FLUSH);
-    return before;
-}
+INLINE uint64_t flush_subnormals(void) { return restore_control(FLUSH); }
+INLINE uint64_t keep_subnormals(void) { return restore_control(0); }
 
 #endif

@@ -41,7 +41,7 @@ cdef extern from "simd.h":
     vec vec_split(vec v, vec *exponent) noexcept nogil
     uint64_t flush_subnormals() noexcept nogil
     uint64_t keep_subnormals() noexcept nogil
-    void restore_control(uint64_t before) noexcept nogil
+    uint64_t restore_control(uint64_t before) noexcept nogil
     vec chance_of_units(uint32_t key, uint32_t unit) noexcept nogil
     vec chance_of_samples(const uint32_t *key, uint32_t unit) noexcept nogil
 

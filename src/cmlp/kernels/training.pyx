@@ -14,6 +14,7 @@ cdef struct trainer_t:
     const double *rates     # the learning rate of each update to come, or NULL where it stays
     dropout_t dropout
     sparse_t sparse         # of batch.sparse
+    uint64_t control        # the caller's, for signal handlers
     sample_t sample
     batch_t batch
     block_t block
@@ -28,14 +29,14 @@ cdef enum:
     NORM_RUN = 1 << 10              # squares that are summed in the kernels' precision
 
 
-cdef int poll(double *work, double more) except -1 nogil:
-    """Lets a signal handler raise, every so often."""
+cdef int poll(uint64_t callers, double *work, double more) except -1 nogil:
+    """Lets a signal handler raise, every so often, with the caller's control register."""
     cdef uint64_t before
     work[0] += more
     if work[0] > WORK_BETWEEN_POLLS:
         work[0] = 0
         with gil:
-            before = keep_subnormals()
+            before = restore_control(callers)
             try:
                 PyErr_CheckSignals()
             finally:
@@ -49,7 +50,7 @@ cdef int poll_for_team(trainer_t *trainer, double *work, double more) except -1 
         team_meet(trainer.team)
         return 0
     try:
-        poll(work, more)
+        poll(trainer.control, work, more)
         fine = True
     finally:
         trainer.team.stop = not fine
@@ -365,7 +366,7 @@ cdef double train_on_block(trainer_t *trainer, const samples_t *samples, const i
             if not is_finite(loss):
                 break
             total[0] += loss
-            poll(work, <double>trainer.size)
+            poll(trainer.control, work, <double>trainer.size)
     finally:
         if holds:
             end_block(trainer.net, trainer.theta, shrink, block)
@@ -402,15 +403,15 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
 cdef double train_epoch_fast(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
                              Py_ssize_t batch_size) except? -1 nogil:
     """train_epoch without subnormal numbers on this thread."""
-    cdef uint64_t before = flush_subnormals()
+    trainer.control = flush_subnormals()
     try:
         return train_epoch(trainer, samples, index, n, batch_size)
     finally:
-        restore_control(before)
+        restore_control(trainer.control)
 
 
 cdef int predict_sparse(const network_t *net, const real *theta, Py_ssize_t n, sparse_t *sparse, batch_t *at,
-                        real *out) except -1 nogil:
+                        uint64_t callers, real *out) except -1 nogil:
     """out (n x C) = o_L of every sparse row."""
     cdef Py_ssize_t start, m
     cdef double work = 0
@@ -424,10 +425,10 @@ cdef int predict_sparse(const network_t *net, const real *theta, Py_ssize_t n, s
         forward_hidden_batch(net, theta, at, 0, m, NULL)
         outputs_of(net, m, at, out + start * net.d[net.L])
         sparse.starts += m
-        poll(&work, <double>m * (net.b[net.L] + net.d[net.L]))
+        poll(callers, &work, <double>m * (net.b[net.L] + net.d[net.L]))
     return 0
 
-cdef bint predict(const network_t *net, const real *theta, const real *X, Py_ssize_t n, batch_t *at,
+cdef bint predict(const network_t *net, const real *theta, const real *X, Py_ssize_t n, batch_t *at, uint64_t callers,
                   real *out) except -1 nogil:
     """out (n x C) = o_L of every row of X, if all are finite; returns whether they are."""
     cdef Py_ssize_t start, m, C = net.d[net.L]
@@ -439,7 +440,7 @@ cdef bint predict(const network_t *net, const real *theta, const real *X, Py_ssi
             return False
         forward_hidden_batch(net, theta, at, 0, m, NULL)
         outputs_of(net, m, at, out + start * C)
-        poll(&work, <double>m * (net.b[net.L] + C))
+        poll(callers, &work, <double>m * (net.b[net.L] + C))
     return True
 
 cdef void outputs_of(const network_t *net, Py_ssize_t n, const batch_t *at, real *out) noexcept nogil:
