@@ -284,7 +284,7 @@ def train(
                     watch.history.stalled = 0
         except KeyboardInterrupt:
             outcome = "interrupted"
-    watch.restore_best()
+        watch.restore_best()
     return outcome
 
 
