@@ -1,4 +1,4 @@
-"""Little memory, no threads, small stacks, outputs closed, no home, nothing to write to, forks, subinterpreters, exit."""
+"""Little memory, no threads, small stacks, outputs closed, no home, no place to write, forks, subinterpreters, exit."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ import resource
 if sys.argv[1] == "estimators":
     cmlp.MLPClassifier
 net, expected = network(), fitted()
-large = cmlp.Network((30, 30_000, 4), random_state=0)
+large = cmlp.Network((30, 100_000, 4), random_state=0)
 fitted(n_threads=2)                                         # whatever is loaded late
 model = None
 if sys.argv[1] == "estimators":
