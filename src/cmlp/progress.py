@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 from .options import Options
@@ -26,7 +27,7 @@ class Progress:
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update()
         else:
-            print(f"epoch {history.n_iter_}, " + ", ".join(f"{k} = {v}" for k, v in shown.items()), flush=True)
+            say(f"epoch {history.n_iter_}, " + ", ".join(f"{k} = {v}" for k, v in shown.items()))
 
     def __enter__(self) -> Progress:
         return self
@@ -34,6 +35,12 @@ class Progress:
     def __exit__(self, *exc: object) -> None:
         if self.bar is not None:
             self.bar.close()
+
+
+def say(line: str) -> None:
+    """Prints it, or not where nobody can read it: the training is worth more than what it says of itself."""
+    with suppress(OSError, ValueError):  # a broken pipe, a full disk, a closed file
+        print(line, flush=True)
 
 
 def _bar(total: int) -> Any:

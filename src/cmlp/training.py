@@ -288,7 +288,7 @@ def train(
                     checkpoint.epoch_ends("max_iter" if outcome is None and done == most else outcome)
         except KeyboardInterrupt:
             outcome = "interrupted"
-    watch.restore_best()
+        watch.restore_best()
     return outcome or "max_iter"
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from operator import is_
 from typing import Any
@@ -21,6 +25,8 @@ from .callbacks import CallbackSupportMixin, FitEvents
 from .inputs import as_rows, check_sparse, outputs_of
 from .parameters import CONSTRAINTS
 from .runs import Run, begin_notes, checked_targets
+
+CLAIM = "_is_fitted_by_process_"  # the name of an attribute while a fit is under way, with the number of the process
 
 
 class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -73,6 +79,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """What the network is told of its output beside the loss."""
         return {}
 
+    def _begin_partial_fit(self, y: Any, classes: Any) -> None:
+        """Takes note of all classes before the first part of the samples."""
+
     # ---- fit ---------------------------------------------------------------------------------------
 
     def _has_stochastic_solver(self) -> bool:
@@ -81,25 +90,47 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return True
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any = None, y_val: Any = None
-    ) -> BaseMLP:
-        events = FitEvents(self, X, y, None if incremental else sample_weight)
-        before = self.__dict__.copy()
-        try:
-            run = self._prepared(X, y, sample_weight, incremental, X_val, y_val)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-        if self.solver == "lbfgs":
-            run.minimise(events)
-        else:
-            run.train(events)
-        events.fit_ends()
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any = None, y_val: Any = None,
+        classes: Any = None,
+    ) -> BaseMLP:  # fmt: skip
+        with self._one_fit_at_a_time():
+            events = FitEvents(self, X, y, None if incremental else sample_weight)
+            before, draft = self.__dict__, self._as_it_is()
+            run = draft._prepared(X, y, sample_weight, incremental, X_val, y_val, classes)
+            self.__dict__ = draft.__dict__  # in one step, for whoever predicts meanwhile
+            run.estimator = self
+            try:
+                run.minimise(events) if self.solver == "lbfgs" else run.train(events)
+            except MemoryError:
+                if run.watch.history.n_iter_ == 0:
+                    self.__dict__ = before
+                raise
+            events.fit_ends()
         return self
 
-    def _prepared(self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any) -> Run:
-        """Everything but the training; what it refuses leaves no trace."""
+    @contextmanager
+    def _one_fit_at_a_time(self) -> Iterator[None]:
+        """Refuses a fit while another one is under way in this process; one in the parent of a fork does not count."""
+        name, claim = f"{CLAIM}{os.getpid()}", object()
+        if self.__dict__.setdefault(name, claim) is not claim:
+            raise RuntimeError(
+                f"this {type(self).__name__} is being fitted by another call: give each thread an estimator of its own"
+            )
+        try:
+            yield
+        finally:
+            del self.__dict__[name]
+
+    def _as_it_is(self) -> BaseMLP:
+        """A shallow copy, which no other thread changes: what a method needs of a fit it takes from one of these."""
+        copied = object.__new__(type(self))
+        copied.__dict__ = self.__dict__.copy()
+        return copied
+
+    def _prepared(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, classes: Any
+    ) -> Run:
+        """Everything but the training, on a copy: what is refused leaves no trace in the estimator."""
         hidden = self._hidden()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -108,6 +139,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if incremental and self.checkpoint is not None:
             raise ValueError(f"checkpoint={self.checkpoint!r}: expected None for partial_fit, which is an epoch long")
         saved = opened_checkpoint(self.checkpoint, self.checkpoint_every, self.solver)
+        if incremental:
+            self._begin_partial_fit(y, classes)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         check_sparse("X", X)
         X_given, y_given = X, y
@@ -209,7 +242,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         }
 
     def _network_at_hand(self) -> Network:
-        """The network, brought up to what has been assigned to `coefs_` and `intercepts_`."""
+        """The network, or another with what has been assigned to `coefs_` and `intercepts_`.  Of a copy, see above."""
         state = self.__dict__
         views = state.get("_views", ())
         coefs, intercepts = state["coefs_"], state["intercepts_"]
@@ -220,16 +253,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if network is None or network.layer_sizes != sizes or network.dtype != dtype:
             network = self._new_network(sizes, dtype, 0)
             self._history, self._optimizer = state.get("_history", History()), None
-        copies = [np.array(given).T for given in (*coefs, *intercepts)]  # some may be views of one another's place
-        for mine, given in zip((*network.weights, *network.biases), copies, strict=True):
-            mine[...] = given
+        else:
+            network = copy.deepcopy(network)  # others may be predicting with it
+        for mine, given in zip((*network.weights, *network.biases), (*coefs, *intercepts), strict=True):
+            mine[...] = np.asarray(given).T
         self._hold(network)
         return network
 
     # ---- outputs -----------------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> Array:
-        """o_L of every sample."""
+        """o_L of every sample; of a copy, see above."""
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
         network = self._network_at_hand()
@@ -252,12 +286,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return "coefs_" in self.__dict__
 
     def __getstate__(self) -> dict[str, Any]:
-        if "coefs_" in self.__dict__:
-            self._network_at_hand()
-        state: dict[str, Any] = super().__getstate__().copy()
-        for name in ("coefs_", "intercepts_", "_views"):
-            state.pop(name, None)
-        return state
+        copied = self._as_it_is()
+        if "coefs_" in copied.__dict__:
+            copied._network_at_hand()
+        state: dict[str, Any] = super(BaseMLP, copied).__getstate__()
+        return {
+            name: value
+            for name, value in state.items()
+            if name not in ("coefs_", "intercepts_", "_views") and not name.startswith(CLAIM)
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

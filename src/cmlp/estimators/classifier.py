@@ -366,6 +366,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         else:
             self._refuse_unknown(y)
 
+    def _begin_partial_fit(self, y: Any, classes: Any) -> None:
+        if _check_partial_fit_first_call(self, classes):
+            self._take_classes(y if type_of_target(y).startswith("multilabel") else classes)
+
     def _refuse_unknown(self, y: Array) -> None:
         classes = unique_labels(y)
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
@@ -425,13 +429,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         ndarray of shape (n_samples,), or (n_samples, n_labels) of indicators for multilabel
         """
-        outputs = self._outputs(X)
-        if self._is_multilabel() or len(self.classes_) < 2:
-            labels = self._label_binarizer.inverse_transform(outputs[:, 0] if self.n_outputs_ == 1 else outputs)
-        elif self.n_outputs_ == 1:
-            labels = self.classes_[(outputs[:, 0] > 0.5).astype(np.intp)]
+        fitted = self._as_it_is()
+        outputs = fitted._outputs(X)
+        if fitted._is_multilabel() or len(fitted.classes_) < 2:
+            labels = fitted._label_binarizer.inverse_transform(outputs[:, 0] if fitted.n_outputs_ == 1 else outputs)
+        elif fitted.n_outputs_ == 1:
+            labels = fitted.classes_[(outputs[:, 0] > 0.5).astype(np.intp)]
         else:
-            labels = self.classes_[outputs.argmax(axis=1)]
+            labels = fitted.classes_[outputs.argmax(axis=1)]
         return labels  # type: ignore[no-any-return]
 
     def predict_proba(self, X: Any) -> Array:
@@ -447,11 +452,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             Rows sum to one; for multilabel each column is the probability of its label.  That of a label, or of the
             second of two classes, stays below one, also where one is the nearest number.
         """
-        outputs = self._outputs(X)
-        if self.out_activation_ == "softmax":
+        fitted = self._as_it_is()
+        outputs = fitted._outputs(X)
+        if fitted.out_activation_ == "softmax":
             return outputs
         np.minimum(outputs, np.nextafter(outputs.dtype.type(1), outputs.dtype.type(0)), out=outputs)
-        return np.concatenate([1 - outputs, outputs], axis=1) if self.n_outputs_ == 1 else outputs
+        return np.concatenate([1 - outputs, outputs], axis=1) if fitted.n_outputs_ == 1 else outputs
 
     def predict_log_proba(self, X: Any) -> Array:
         """The logarithm of `predict_proba`.
@@ -535,16 +541,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 f"class_weight={self.class_weight!r} is not for partial_fit, which sees a part of the samples: "
                 "expected a dict, as compute_class_weight gives it for all"
             )
-        before = self.__dict__.copy()
-        try:
-            if _check_partial_fit_first_call(self, classes):
-                self._take_classes(y if type_of_target(y).startswith("multilabel") else classes)
-            self._fit(X, y, sample_weight, incremental=True)
-        except BaseException:
-            if not hasattr(self, "coefs_"):
-                self.__dict__.clear()
-                self.__dict__.update(before)
-            raise
+        self._fit(X, y, sample_weight, incremental=True, classes=classes)
         return self
 
     def __sklearn_tags__(self) -> Any:

@@ -357,7 +357,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
-        outputs = self._outputs(X)
+        outputs = self._as_it_is()._outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     @with_callbacks

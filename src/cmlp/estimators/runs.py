@@ -21,6 +21,7 @@ from ..fitting import call_back, checked_callbacks, seed_of
 from ..lbfgs import minimise
 from ..network import Network
 from ..options import Options
+from ..progress import say
 from ..training import PLANNED, History, Samples, Solver, Watch, train
 from ..validation import Array
 from .callbacks import FitEvents
@@ -88,10 +89,11 @@ class Run:
         self._validate_on(chunks(rows, self.network.layer_sizes[0]), targets, weights, X, y)
 
     def _validate_on(self, X_held: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
-        estimator, network = self.estimator, self.network
-        scorer = get_scorer(estimator.scoring) if estimator._scores_by_scorer() else None
+        network = self.network
+        scorer = get_scorer(self.estimator.scoring) if self.estimator._scores_by_scorer() else None
 
         def validate() -> tuple[float, float]:
+            estimator = self.estimator
             loss, outputs = _loss_and_outputs(network, X_held, targets, weights)
             if not np.isfinite(outputs).all():
                 return math.nan, loss
@@ -196,7 +198,7 @@ class Run:
         def iteration_ends(iteration: int, loss: float) -> bool:
             watch.epoch_ends(loss, len(self.samples.rows))
             if estimator.verbose:
-                print(f"Iteration {iteration}, loss = {loss:.8f}")
+                say(f"Iteration {iteration}, loss = {loss:.8f}")
             events.epoch_begins()
             stop = call_back(self.heard, watch, solver, estimator)
             stop = events.epoch_ends() or stop
@@ -272,9 +274,9 @@ def note(estimator: Any, watch: Watch, epochs: int, show: bool = True) -> None:
     note_validation(estimator, history)
     estimator.best_loss_ = None if validated else history.best_loss_
     if estimator.verbose and show:
-        print(f"Iteration {epochs}, loss = {estimator.loss_:.8f}")
+        say(f"Iteration {epochs}, loss = {estimator.loss_:.8f}")
         if validated:
-            print(f"Validation score: {estimator.validation_scores_[-1]:f}")
+            say(f"Validation score: {estimator.validation_scores_[-1]:f}")
 
 
 def note_validation(estimator: Any, history: History) -> None:
@@ -294,7 +296,7 @@ def print_stall(estimator: Any, watch: Watch, shrunk: bool) -> None:
         then = "Learning rate too small. Stopping."
     else:
         then = "Stopping."
-    print(f"{what} did not improve more than tol={estimator.tol:f} {since} {then}")
+    say(f"{what} did not improve more than tol={estimator.tol:f} {since} {then}")
 
 
 def _loss_and_outputs(network: Network, pieces: Any, targets: Array, weights: Array | None) -> tuple[float, Array]:

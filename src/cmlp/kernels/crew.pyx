@@ -32,8 +32,12 @@ cdef class Crew:
         try:
             for rank in range(1, self.team.n_threads):
                 thread = Thread(target=self, args=(rank,), daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:    # there are no more to be had, and fewer give the same result
+                    break
                 threads.append(thread)
+            self.team.n_threads = 1 + len(threads)
             self.wait_for(threads)
             started = True
             team_start(&self.team, 1)

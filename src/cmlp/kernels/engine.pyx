@@ -1,14 +1,12 @@
 # The class that Python sees: it checks shapes, releases the GIL and calls the kernels.
-cimport numpy as cnp
+import os
 from threading import Thread
 
+cimport cython
+cimport numpy as cnp
 from numpy import int32, integer, intp, unique
 from libc.stdlib cimport free
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pythread cimport (
-    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
-    PyThread_type_lock,
-)
 
 include "simd.pyx"
 include "elementary.pyx"
@@ -39,22 +37,41 @@ def codes():
     return {"activation": ACTIVATION_CODES, "loss": LOSS_CODES, "solver": SOLVER_CODES}
 
 
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState
+    PyThreadState *PyThreadState_Get() noexcept
+    uint64_t PyThreadState_GetID(PyThreadState *thread) noexcept
+
+cdef long process = 1   # a number for this process, the next one in a child that was forked
+
+
+def count_fork():
+    global process
+    process += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=count_fork)
+
+
 cdef class Engine(Predictor):
-    """A network that can be trained, by one caller at a time."""
+    """A network that can be trained, by one caller at a time.
+
+    Without a GIL a caller may still read `settings` and `solver_state` while another one trains: whatever touches these
+    objects does so in a critical section.
+    """
     cdef trainer_t trainer
     cdef team_t alone
     cdef void *sample_memory
     cdef void *batch_memory
     cdef void *block_memory
     cdef object state, gradient
-    cdef readonly object settings
+    cdef object set_to
     cdef readonly double mean_penalty   # the L2 term's part of the mean loss of the last epoch
-    cdef PyThread_type_lock lock
+    cdef long turn          # the process in which a thread is training, or 0
+    cdef uint64_t holder    # that thread
 
     def __cinit__(self, *_):
-        self.lock = PyThread_allocate_lock()
-        if self.lock == NULL:
-            raise MemoryError
         self.alone.n_threads = 1
         self.trainer.team = &self.alone
         self.trainer.net = &self.net
@@ -66,16 +83,33 @@ cdef class Engine(Predictor):
         free(self.sample_memory)
         free(self.batch_memory)
         free(self.block_memory)
-        if self.lock != NULL:
-            PyThread_free_lock(self.lock)
 
     cdef int begin_training(self) except -1:
-        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+        """A thread that a fork has left behind in the parent process does not train here: its place is free."""
+        cdef long before = turn_of(&self.turn)
+        cdef uint64_t me = PyThreadState_GetID(PyThreadState_Get())
+        if before == process or (before != 0 and self.holder == me) or not take_turn(&self.turn, before, process):
             raise RuntimeError("this network is being trained by another thread: give each thread a network of its own")
+        self.holder = me
+        if before != 0:
+            self.begin_anew()
         return 0
 
     cdef void end_training(self) noexcept:
-        PyThread_release_lock(self.lock)
+        end_turn(&self.turn)
+
+    cdef int begin_anew(self) except -1:
+        """Whatever a thread has left in the middle of it.  Its buffers are given up: who knows whether they are whole."""
+        self.sample_memory = self.batch_memory = self.block_memory = NULL
+        self.trainer.block.capacity = 0
+        self.trainer.batch.sparse = NULL
+        self.trainer.rates = NULL
+        self.trainer.dropout.keep = NULL
+        self.gradient = None
+        with cython.critical_section(self):
+            self.set_to = None
+            self.drop_state()
+        return 0
 
     def __enter__(self):
         """Every method below is for the one thread that is inside `with engine:`, or RuntimeError."""
@@ -85,6 +119,7 @@ cdef class Engine(Predictor):
     def __exit__(self, *exception):
         self.end_training()
 
+    @cython.critical_section
     cdef int need_solver(self, bint gradient) except -1:
         """The solver's state if it has one, and a gradient where one is formed."""
         cdef cnp.npy_intp *shape = [2, self.size]
@@ -128,24 +163,36 @@ cdef class Engine(Predictor):
             lay_out_batch(&self.net, at, capacity, n_threads, True, checked(allocate(bytes, &self.batch_memory)))
         return 0
 
+    @property
+    @cython.critical_section
+    def settings(self):
+        """What the caller of `set_solver` called it."""
+        return self.set_to
+
+    @cython.critical_section
     def set_solver(self, settings, int kind, double learning_rate, double momentum=0, bint nesterov=False,
                    double alpha=0, double beta_1=0.9, double beta_2=0.999, double epsilon=1e-8,
                    bint epsilon_outside=False, double clip_norm=0):
         """What the next updates do; `settings` is what the caller calls it.  Another solver starts without a state."""
         cdef solver_t *solver = &self.trainer.solver
         if kind != solver.kind:
-            self.reset_solver()
+            self.drop_state()
         solver[0] = solver_t(kind, learning_rate, momentum, alpha, beta_1, beta_2, epsilon, nesterov, epsilon_outside,
                              solver.t, clip_norm)
-        self.settings = settings
+        self.set_to = settings
 
+    @cython.critical_section
     def reset_solver(self):
         """Forgets the solver's state, as before the first update."""
+        self.drop_state()
+
+    cdef void drop_state(self):
         self.trainer.solver.t = 0
         self.trainer.m = self.trainer.v = NULL
         self.state = None
 
     @property
+    @cython.critical_section
     def solver_state(self):
         """(updates so far, an array of shape (2, size) with the solver's two runs, or None if it has none)."""
         return self.trainer.solver.t, self.state
@@ -153,12 +200,14 @@ cdef class Engine(Predictor):
     @solver_state.setter
     def solver_state(self, state):
         t, runs = state
-        self.reset_solver()
-        self.trainer.solver.t = t
-        if runs is not None:
-            self.state = runs.copy()
-            self.trainer.m = reals(self.state, 2, self.size)
-            self.trainer.v = self.trainer.m + self.size
+        runs = None if runs is None else runs.copy()
+        with cython.critical_section(self):
+            self.drop_state()
+            self.trainer.solver.t = t
+            if runs is not None:
+                self.state = runs
+                self.trainer.m = reals(runs, 2, self.size)
+                self.trainer.v = self.trainer.m + self.size
 
     def step_one(self, x, y, settings):
         """One update on one sample; returns the loss before it.  Begins and ends the training itself.
@@ -195,16 +244,17 @@ cdef class Engine(Predictor):
     cdef bint is_set_to(self, settings):
         """Whether the solver is set so; a new learning rate (second of the settings) is taken over on the way."""
         try:
-            if settings == self.settings:
+            if settings == self.set_to:
                 return True
-            if self.settings is None or settings[:1] != self.settings[:1] or settings[2:] != self.settings[2:]:
+            if self.set_to is None or settings[:1] != self.set_to[:1] or settings[2:] != self.set_to[2:]:
                 return False
         except Exception:  # of a setting that cannot be compared, such as an array: not checked yet
             return False
         if type(settings[1]) is not float or not 0 <= settings[1] <= REAL_MAX:
             return False
         self.trainer.solver.learning_rate = settings[1]
-        self.settings = settings
+        with cython.critical_section(self):
+            self.set_to = settings
         return True
 
     cdef double update(self, const samples_t *samples) except? -1:

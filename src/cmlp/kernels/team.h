@@ -1,4 +1,4 @@
-/* Where the threads of a team wait for each other.  A team of one never waits. */
+/* Where the threads of a team wait for each other, and whose turn it is.  A team of one never waits. */
 #ifndef CMLP_TEAM_H
 #define CMLP_TEAM_H
 
@@ -18,10 +18,12 @@
 #define LOAD(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define STORE(p, value) __atomic_store_n(p, value, __ATOMIC_RELEASE)
 #define ADD_ONE(p) __atomic_add_fetch(p, 1, __ATOMIC_ACQ_REL)
+#define SWAP_IF(p, from, to) __atomic_compare_exchange_n(p, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #else
 #define LOAD(p) InterlockedCompareExchange(p, 0, 0)
 #define STORE(p, value) InterlockedExchange(p, value)
 #define ADD_ONE(p) InterlockedIncrement(p)
+#define SWAP_IF(p, from, to) (InterlockedCompareExchange(p, to, from) == from)
 #endif
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -30,6 +32,12 @@
 #else
 #define PAUSE() ((void)0)
 #endif
+
+static long turn_of(long *turn) { return LOAD(turn); }
+static void end_turn(long *turn) { STORE(turn, 0); }
+
+/* Whether it was `from`'s turn; it is `to`'s then. */
+static int take_turn(long *turn, long from, long to) { return SWAP_IF(turn, from, to); }
 
 enum { SPINS = 2000 }; /* some microseconds; longer than that and the thread gives way */
 
