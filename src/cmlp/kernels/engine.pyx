@@ -1,5 +1,4 @@
 # The class that Python sees: it checks shapes, releases the GIL and calls the kernels.
-import os
 from threading import Thread
 
 cimport cython
@@ -42,18 +41,6 @@ cdef extern from "Python.h":
     PyThreadState *PyThreadState_Get() noexcept
     uint64_t PyThreadState_GetID(PyThreadState *thread) noexcept
 
-cdef long process = 1   # a number for this process, the next one in a child that was forked
-
-
-def count_fork():
-    global process
-    process += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=count_fork)
-
-
 cdef class Engine(Predictor):
     """A network that can be trained, by one caller at a time.
 
@@ -68,7 +55,7 @@ cdef class Engine(Predictor):
     cdef object state, gradient
     cdef object set_to
     cdef readonly double mean_penalty   # the L2 term's part of the mean loss of the last epoch
-    cdef long turn          # the process in which a thread is training, or 0
+    cdef long turn          # the process in which a thread is training: it may have been forked since; or 0
     cdef uint64_t holder    # that thread
 
     def __cinit__(self, *_):
@@ -86,7 +73,7 @@ cdef class Engine(Predictor):
 
     cdef int begin_training(self) except -1:
         """A thread that a fork has left behind in the parent process does not train here: its place is free."""
-        cdef long before = turn_of(&self.turn)
+        cdef long before = turn_of(&self.turn), process = this_process()
         cdef uint64_t me = PyThreadState_GetID(PyThreadState_Get())
         if before == process or (before != 0 and self.holder == me) or not take_turn(&self.turn, before, process):
             raise RuntimeError("this network is being trained by another thread: give each thread a network of its own")
