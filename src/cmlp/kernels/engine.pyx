@@ -86,7 +86,7 @@ cdef class Engine(Predictor):
         end_turn(&self.turn)
 
     cdef int begin_anew(self) except -1:
-        """Whatever a thread has left in the middle of it.  Its buffers are given up: who knows whether they are whole."""
+        """Whatever a thread has left in the middle of it.  Its buffers are given up: they may not be whole."""
         self.sample_memory = self.batch_memory = self.block_memory = NULL
         self.trainer.block.capacity = 0
         self.trainer.batch.sparse = NULL
