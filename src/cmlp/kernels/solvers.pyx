@@ -3,7 +3,7 @@
 # `decay` is alpha / n for weights and 0 for biases: it enters the gradient as g + decay p, but for
 # AdamW, where it shrinks p on its own (Loshchilov and Hutter, 2019).  The state is two runs as long as p:
 # m (velocity, first moment) and v (second moment).
-from libc.math cimport fabs, pow, sqrt
+from libc.math cimport pow, sqrt
 
 cdef enum:
     SGD, ADAM, ADAMW, RMSPROP

@@ -1,4 +1,5 @@
 # From samples to updates: a batch of any size, its gradient, an epoch of updates.
+from libc.math cimport fabs
 
 
 cdef struct trainer_t:
