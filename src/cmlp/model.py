@@ -119,7 +119,7 @@ class Model:
         return score_of(self._task, outputs, self._task.targets("y", y, n), weights)
 
     def save(self, path: Any) -> None:
-        """Writes the model to a file, which is replaced whole or left alone.
+        """Writes the model to a file, which is replaced whole or left alone; a symbolic link to one is followed.
 
         The file is in the safetensors format, with parameters W_1, b_1, ... as tensors; it holds no code.
 
@@ -128,7 +128,8 @@ class Model:
         OSError
             If the file cannot be written.
         ValueError
-            If the labels are far larger than the network, so that `load` would refuse them.
+            If `load` would refuse the file: the parameters are not all finite, or the labels are far larger than the
+            network.
         """
         from . import saved  # here and in `load`: `import cmlp` is to stay quick
 
