@@ -57,6 +57,17 @@ class Model:
     n_iter_ = property(lambda self: self._history.n_iter_)
     converged_ = property(lambda self: self._history.converged_)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a pickle or a copy: refuses parts that do not go together."""
+        held = {"_history": History(), **check.state("Model", state, ("network", "_task"))}
+        for name, kind in (("network", Network), ("_task", Task), ("_history", History)):
+            if not isinstance(held[name], kind):
+                raise TypeError(
+                    f"the {name} of a pickled Model is {check.shown(held[name])}: expected a {kind.__name__}"
+                )
+        _check_parts(held["network"], held["_task"])
+        self.__dict__.update(held)
+
     def __repr__(self) -> str:
         return f"Model({self.task}, {self.network!r})"
 
@@ -134,6 +145,17 @@ class Model:
         from . import saved  # here and in `load`: `import cmlp` is to stay quick
 
         saved.write(path, self.network, self._task, self._history)
+
+
+def _check_parts(network: Network, task: Task) -> None:
+    outputs, classes = network.layer_sizes[-1], task.classes
+    expected = {"binary": 2, "regression": 0}.get(task.kind, outputs)
+    found = 0 if classes is None else len(classes)
+    if (task.loss, task.outputs) != (network.loss_name, outputs) or found != expected:
+        raise ValueError(
+            f"a pickled Model holds {check.shown(task)} and a network with {outputs} outputs under "
+            f"{network.loss_name}: expected parts that go together"
+        )
 
 
 def score_of(task: Task, outputs: Array, targets: Array, weights: Array | None) -> float:
