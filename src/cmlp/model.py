@@ -195,7 +195,8 @@ def _model(model: Any) -> Model:
 def load(path: Any) -> Model:
     """The model that `save` wrote, on this machine or another.
 
-    Nothing in the file is executed, and nothing is allocated beyond the file's own size.
+    Nothing in the file is executed.  The memory taken is in proportion to the file's size, but for labels of a wide
+    dtype, which may take 16 MB more.
 
     Parameters
     ----------

@@ -69,16 +69,17 @@ def by_mutation(one_input: Input, seeds: list[bytes], mutate: Mutate, options: a
     for seed in seeds:
         one_input(seed)
     end, executions = time.monotonic() + options.seconds, len(seeds)
+    path = pathlib.Path(options.findings, f"crash-{options.seed}")
     while time.monotonic() < end:
         content = mutate(source.choice(seeds), source)
+        path.write_bytes(content)  # before, for it may end the process
         try:
             one_input(content)
         except BaseException:
-            path = pathlib.Path(options.findings, f"crash-{options.seed}-{executions}")
-            path.write_bytes(content)
             print(f"fails, after {executions} executions: {path}", flush=True)
             raise
         executions += 1
+    path.unlink()
     print(f"{executions} executions in {options.seconds} s, no finding", flush=True)
 
 

@@ -9,6 +9,7 @@ import tempfile
 import numpy as np
 
 import cmlp
+import cmlp.saved  # else at the first load, where atheris does not watch the import
 from model_files import TASKS, saved_bytes, small_file, trained
 
 SAFE = 80  # outputs up to here are finite in float32, also their exponential
