@@ -1,4 +1,4 @@
-"""Saved files with changes to their structure, and the fuzzers' harnesses: short runs, of `.ci/run nightly`'s long ones."""
+"""Saved files with changes to their structure, and the fuzzers in short runs; `.ci/run nightly` has long ones."""
 
 import pathlib
 import subprocess
