@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from cmlp.kernels import available, kernels
+
+try:
+    from hypothesis import settings
+except ImportError:  # the tests that need it are skipped
+    pass
+else:
+    settings.register_profile("ci", derandomize=True, max_examples=50, deadline=None)
+    settings.register_profile("nightly", max_examples=3000, deadline=None, print_blob=True)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 class Build(NamedTuple):

@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import reprlib
-import tempfile
-from collections.abc import Mapping
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -30,26 +31,29 @@ CHECKSUM = "sha256"
 
 
 def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Writes the file beside its place and moves it there: at any moment the old file or the new one is whole."""
-    path = os.path.realpath(file_path(path))
-    _refuse_what_is_no_file(path)
+    """Writes the file beside its place and moves it there: at any moment the old file or the new one is whole.
+
+    A symbolic link stays one: what it points to is replaced.
+    """
+    path = _place(file_path(path))
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
     header = _header(arrays, blocks, metadata)
     folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name[:32]}.{secrets.token_hex(8)}.part")
+    mode = _mode_of(path)
+    at_first = 0o666 if mode is None else 0o600  # less what the process masks, as for any new file
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{name[:32]}.", suffix=".part", dir=folder)
-    except OSError as error:  # names the temporary file
-        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(len(header).to_bytes(8, "little"))
-            file.write(header)
-            for block in blocks:
-                file.write(block.data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _mode_of(path))
-        os.replace(temporary, path)
+        with _naming(path):
+            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
+                file.write(len(header).to_bytes(8, "little"))
+                file.write(header)
+                for block in blocks:
+                    file.write(block.data)
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                os.chmod(temporary, mode)
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -65,14 +69,42 @@ def file_path(path: Any, name: str = "path") -> str:
         raise TypeError(f"{name}={shown(path)}: expected a str, bytes or os.PathLike") from None
     if "\0" in text:
         raise ValueError(f"{name}={shown(path)}: expected no null character")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}={shown(path)}: expected characters that file names can have") from None
     return text
 
 
-def _refuse_what_is_no_file(path: str) -> None:
-    """A folder cannot be replaced by a file, and a device or a pipe must not be."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        code = errno.EISDIR if os.path.isdir(path) else errno.EINVAL
-        raise OSError(code, os.strerror(code), path)
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """The system's errors name this file, not none and not a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from error
+
+
+def _place(path: str) -> str:
+    """Where a file is to be written, past any symbolic links; refuses what must not become a file."""
+    place = os.path.realpath(path)
+    if os.path.islink(place):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    if path.endswith(("/", os.sep)):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _naming(path):
+        _refuse_what_is_no_file(place, os.stat(place).st_mode)
+    return place
+
+
+def _refuse_what_is_no_file(path: str, mode: int) -> None:
+    """A folder cannot be replaced by a file, a device or a pipe must not be, and reading one may never end."""
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "Not a regular file", path)
 
 
 def _header(arrays: Mapping[str, Array], blocks: list[Array], metadata: Mapping[str, str]) -> bytes:
@@ -99,13 +131,11 @@ def _checksum(metadata: Mapping[str, str], entries: Mapping[str, Any], blocks: A
     return digest.hexdigest()
 
 
-def _mode_of(path: str) -> int:
-    """The permissions of the file that is replaced, or those of a new one."""
+def _mode_of(path: str) -> int | None:
+    """The permissions of the file that is replaced."""
     with contextlib.suppress(OSError):
         return os.stat(path).st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    return None
 
 
 def _sync_folder(folder: str) -> None:
@@ -129,18 +159,35 @@ def read(path: Any) -> tuple[dict[str, Array], dict[str, str]]:
         If it is not what `write` writes, naming the file and what is wrong.
     """
     path = file_path(path)
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    with _naming(path), open(path, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
+        _refuse_what_is_no_file(path, status.st_mode)
+        size = status.st_size
         header, start = _read_header(path, file, size)
         metadata = _metadata(path, header)
         _check_entries(path, header, size - start)
-        content = file.read(size - start)
+        content = _read_data(path, file, size - start)
     if len(content) != size - start:
         raise ModelFileError(path, "the file became shorter while it was read")
-    checksum = metadata.pop(CHECKSUM, None)
+    if CHECKSUM not in metadata:
+        raise ModelFileError(path, "its header has no checksum: not a model that cmlp saved")
+    checksum = metadata.pop(CHECKSUM)
     if checksum != _checksum(metadata, header, [content]):
         raise ModelFileError(path, "its checksum does not match its content: the file was damaged or altered")
     return {name: _array(content, entry) for name, entry in header.items()}, metadata
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Without waiting for somebody who writes into a pipe, or becoming a terminal's reader."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def _read_data(path: str, file: Any, length: int) -> bytes:
+    try:
+        content: bytes = file.read(length)
+    except MemoryError:
+        raise MemoryError(f"cannot load {path!r}: its {length} bytes of data do not fit into memory") from None
+    return content
 
 
 def _read_header(path: str, file: Any, size: int) -> tuple[dict[str, Any], int]:

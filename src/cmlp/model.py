@@ -57,6 +57,17 @@ class Model:
     n_iter_ = property(lambda self: self._history.n_iter_)
     converged_ = property(lambda self: self._history.converged_)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a pickle or a copy: refuses parts that do not go together."""
+        held = {"_history": History(), **check.state("Model", state, ("network", "_task"))}
+        for name, kind in (("network", Network), ("_task", Task), ("_history", History)):
+            if not isinstance(held[name], kind):
+                raise TypeError(
+                    f"the {name} of a pickled Model is {check.shown(held[name])}: expected a {kind.__name__}"
+                )
+        _check_parts(held["network"], held["_task"])
+        self.__dict__.update(held)
+
     def __repr__(self) -> str:
         return f"Model({self.task}, {self.network!r})"
 
@@ -119,7 +130,7 @@ class Model:
         return score_of(self._task, outputs, self._task.targets("y", y, n), weights)
 
     def save(self, path: Any) -> None:
-        """Writes the model to a file, which is replaced whole or left alone.
+        """Writes the model to a file, which is replaced whole or left alone; a symbolic link to one is followed.
 
         The file is in the safetensors format, with parameters W_1, b_1, ... as tensors; it holds no code.
 
@@ -128,11 +139,23 @@ class Model:
         OSError
             If the file cannot be written.
         ValueError
-            If the labels are far larger than the network, so that `load` would refuse them.
+            If `load` would refuse the file: the parameters are not all finite, or the labels are far larger than the
+            network.
         """
         from . import saved  # here and in `load`: `import cmlp` is to stay quick
 
         saved.write(path, self.network, self._task, self._history)
+
+
+def _check_parts(network: Network, task: Task) -> None:
+    outputs, classes = network.layer_sizes[-1], task.classes
+    expected = {"binary": 2, "regression": 0}.get(task.kind, outputs)
+    found = 0 if classes is None else len(classes)
+    if (task.loss, task.outputs) != (network.loss_name, outputs) or found != expected:
+        raise ValueError(
+            f"a pickled Model holds {check.shown(task)} and a network with {outputs} outputs under "
+            f"{network.loss_name}: expected parts that go together"
+        )
 
 
 def score_of(task: Task, outputs: Array, targets: Array, weights: Array | None) -> float:
@@ -172,7 +195,8 @@ def _model(model: Any) -> Model:
 def load(path: Any) -> Model:
     """The model that `save` wrote, on this machine or another.
 
-    Nothing in the file is executed, and nothing is allocated beyond the file's own size.
+    Nothing in the file is executed.  The memory taken is in proportion to the file's size, but for labels of a wide
+    dtype, which may take 16 MB more.
 
     Parameters
     ----------

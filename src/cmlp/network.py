@@ -28,6 +28,8 @@ LOSSES = (*OUTPUTS, *DISTANCES)
 SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
 DTYPES = ("float32", "float64")
 LEAST = {"float32": 2.0**-149, "float64": 2.0**-1074}  # NumPy warns of its own where a thread flushes them to 0
+NEEDED = ("layer_sizes", "activation", "loss_name", "dtype", "parameters")  # in a pickle of any version
+MOST_UPDATES = 2**53
 
 
 class Network(Caller):
@@ -496,19 +498,46 @@ class Network(Caller):
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(  # type: ignore[misc]
-            state["layer_sizes"],
-            state["activation"],
-            state["loss_name"],
-            state["dtype"],
-            0,
-            state["out_activation"],
-            state["quantile"],
-        )
-        self.parameters[:] = state["parameters"]
-        if state["settings"] is not None:
-            self._set_solver(*state["settings"])
-            self._engine.solver_state = state["solver_state"]
+        twin = _restored(check.state("Network", state, NEEDED))
+        self.__dict__.update(twin.__dict__)
+        self._predict_one = twin._predict_one
+
+
+def _restored(state: dict[str, Any]) -> Network:
+    """A network as `__getstate__` describes it; what came with later versions may lack."""
+    network = Network(
+        state["layer_sizes"], state["activation"], state["loss_name"], state["dtype"], 0, state.get("out_activation"),
+        state.get("quantile", 0.5),
+    )  # fmt: skip
+    _check_block("parameters", state["parameters"], network.parameters)
+    network.parameters[:] = state["parameters"]
+    settings = state.get("settings")
+    if settings is not None:
+        if not isinstance(settings, tuple) or len(settings) not in (8, 10):
+            raise ValueError(f"settings={check.shown(settings)}: expected a solver and its numbers")
+        if len(settings) == 10:
+            check.flag("epsilon_outside", settings[8])
+            check.number("clip_norm", settings[9], 0)
+        network._set_solver(*settings)
+        network._engine.solver_state = _checked_solver_state(state.get("solver_state", (0, None)), network.parameters)
+    return network
+
+
+def _checked_solver_state(state: Any, parameters: Array) -> tuple[int, Array | None]:
+    if not isinstance(state, tuple) or len(state) != 2:
+        raise ValueError(f"solver_state={check.shown(state)}: expected a number of updates and an array")
+    updates, runs = state
+    if check.whole("solver_state[0]", updates, 0) > MOST_UPDATES:
+        raise ValueError(f"solver_state[0]={check.shown(updates)}: expected a number of updates")
+    if runs is not None:
+        _check_block("solver_state[1]", runs, np.broadcast_to(parameters, (2, parameters.size)))
+    return updates, runs
+
+
+def _check_block(name: str, value: Any, like: Array) -> None:
+    found = (value.shape, value.dtype) if isinstance(value, np.ndarray) else check.shown(value)
+    if found != (like.shape, like.dtype):
+        raise ValueError(f"{name} is {found}: expected an array of shape {like.shape} and dtype {like.dtype}")
 
 
 def resolved_output(name: Any, loss: str) -> str:

@@ -30,11 +30,20 @@ LABEL_BYTES = 2**24  # that labels may take, or 8 times what the parameters take
 
 
 def write(path: Any, network: Network, task: Task, history: History) -> None:
-    """Tensors W_1, b_1, ... and, as metadata, everything else in JSON."""
+    """Tensors W_1, b_1, ... and, as metadata, everything else in JSON; refuses what `read` would."""
+    if not np.isfinite(network.parameters).all():
+        raise ValueError("the model's parameters are not all finite: a file of them would not load")
+    text = json.dumps(_description(network, task, history))
+    described = json.loads(text)
+    try:
+        _task(described["task"], network.layer_sizes[-1], network.parameters.nbytes)
+        _history(described["history"])
+    except MALFORMED as error:
+        raise ValueError(f"a file of this model would not load ({type(error).__name__}: {error})") from None
     arrays = {}
     for layer, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), 1):
         arrays[f"W_{layer}"], arrays[f"b_{layer}"] = W, b
-    files.write(path, arrays, {"format": FORMAT, "model": json.dumps(_description(network, task, history))})
+    files.write(path, arrays, {"format": FORMAT, "model": text})
 
 
 def read(path: Any) -> tuple[Network, Task, History]:

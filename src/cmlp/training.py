@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from . import validation as check
 from .network import Network
 from .options import Options
 from .threads import number_of_threads
@@ -57,6 +58,11 @@ class History:
     def n_iter_(self) -> int:
         return len(self.loss_curve_)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What another version did not keep is as it would be without a run before."""
+        check.state("History", state, ("loss_curve_", "best_loss_"))
+        self.__dict__.update({**vars(History(best_loss_=state["best_loss_"])), **state})
+
 
 class Solver:
     """A solver with its learning rate eta by epoch, as scikit-learn defines the first three schedules.
@@ -87,6 +93,12 @@ class Solver:
         self.learning_rate = float(options.learning_rate_init)
         self.last_rate = self.learning_rate
         self.epochs = 0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        options = check.state("Solver", state, ("options",))["options"]
+        if not isinstance(options, Options):
+            raise TypeError(f"the options of a pickled Solver are {check.shown(options)}: expected Options")
+        self.__dict__.update({**vars(Solver(options)), **state})
 
     def begin(self, network: Network) -> None:
         """Sets the network's engine up for an epoch, from a fresh state for the first."""

@@ -148,6 +148,18 @@ def random_source(name: str, value: Any) -> RandomSource:
     return np.random.RandomState(seed)
 
 
+def state(kind: str, value: Any, needed: Iterable[str] = ()) -> dict[str, Any]:
+    """What a pickle or a copy keeps of an object, with all that is needed; it may be of another version of cmlp."""
+    if not isinstance(value, dict):
+        raise TypeError(f"the state of a pickled {kind} is {shown(value)}: expected a dict")
+    missing = [name for name in needed if name not in value]
+    if missing:
+        raise ValueError(
+            f"the state of a pickled {kind} has no {', '.join(missing)}: expected what this version of cmlp pickles"
+        )
+    return value
+
+
 # ---- arrays ----------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from itertools import pairwise
 from operator import is_
 from typing import Any
@@ -19,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from .. import validation as check
 from ..fitting import opened_checkpoint
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
-from ..training import History, Samples
+from ..training import History, Samples, Solver
 from ..validation import Array
 from .callbacks import CallbackSupportMixin, FitEvents
 from .inputs import as_rows, check_sparse, outputs_of
@@ -33,6 +34,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """A Network with scikit-learn's manners."""
 
     _parameter_constraints = CONSTRAINTS
+    _needed: tuple[str, ...] = ("n_features_in_", "n_outputs_", "out_activation_")
     _history: History
 
     # ---- what the two estimators differ in -----------------------------------------------------------
@@ -297,9 +299,33 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "_network" in self.__dict__:
-            self._hold(self._network)
+        """Parameters that the pickle's version did not have are at their defaults."""
+        held = {**self._defaults(), **check.state(type(self).__name__, state)}
+        network = held.get("_network")
+        if network is not None:
+            self._check_fitted(network, check.state(type(self).__name__, held, self._needed))
+            held = {"_history": History(), "_optimizer": None, **held}
+            if not isinstance(held["_history"], History) or not isinstance(held["_optimizer"], Solver | None):
+                raise TypeError("_history or _optimizer: expected a History, and a Solver or None")
+        super().__setstate__(held)
+        if network is not None:
+            self._hold(network)
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        parameters = signature(cls.__init__).parameters.items()
+        return {name: parameter.default for name, parameter in parameters if parameter.default is not Parameter.empty}
+
+    def _check_fitted(self, network: Any, held: dict[str, Any]) -> None:
+        """The parts of a pickled fit go together."""
+        if not isinstance(network, Network):
+            raise TypeError(f"_network={check.shown(network)}: expected a cmlp.Network")
+        sizes = held["n_features_in_"], held["n_outputs_"]
+        if sizes != (network.layer_sizes[0], network.layer_sizes[-1]):
+            raise ValueError(
+                f"n_features_in_ and n_outputs_ are {check.shown(sizes)}: expected those of the network's layers "
+                f"{network.layer_sizes}"
+            )
 
 
 def _sizes_of(coefs: Any, intercepts: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

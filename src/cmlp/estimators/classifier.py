@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
+from .. import validation as check
 from ..labels import smoothed
 from ..network import Network
 from ..scores import accuracy
@@ -271,6 +272,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """
 
     _parameter_constraints = CLASSIFIER_CONSTRAINTS
+    _needed = (*BaseMLP._needed, "classes_", "_label_binarizer")
 
     def __init__(
         self,
@@ -344,6 +346,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         self.checkpoint_every = checkpoint_every
         self.class_weight = class_weight
         self.label_smoothing = label_smoothing
+
+    def _check_fitted(self, network: Any, held: dict[str, Any]) -> None:
+        super()._check_fitted(network, held)
+        classes, outputs = held["classes_"], held["n_outputs_"]
+        if not isinstance(classes, np.ndarray) or (outputs != len(classes) if outputs > 1 else len(classes) > 2):
+            raise ValueError(f"classes_={check.shown(classes)}: expected those of {outputs} outputs")
 
     # ---- labels ------------------------------------------------------------------------------------
 

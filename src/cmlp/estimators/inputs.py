@@ -12,6 +12,7 @@ from .. import validation as check
 from ..network import Network
 from ..validation import Array
 
+LARGEST_OFFSET = 2**30  # SciPy narrows them to 32 bits unseen
 ENTRIES_AT_A_TIME = 1 << 20  # of sparse rows that are made dense to predict them
 
 
@@ -34,21 +35,64 @@ def check_sparse(name: str, X: Any) -> None:
 
 
 def _refuse_malformed(name: str, X: Any) -> None:
+    check_parts = CHECKS.get(X.format)
+    if check_parts is None:
+        return
     try:
-        if X.format == "coo":
-            _check_coordinates(X)
-        elif hasattr(X, "check_format"):
-            X.check_format(full_check=True)
-    except (ValueError, IndexError) as error:
+        check_parts(X)
+    except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
         raise ValueError(f"{name} is a malformed sparse matrix: {error}; expected a sound one") from None
 
 
 def _check_coordinates(X: Any) -> None:
     for indices, size in zip((X.row, X.col), X.shape, strict=True):
-        if len(indices) != len(X.data):
-            raise ValueError(f"{len(indices)} indices for {len(X.data)} entries")
+        if indices.shape != X.data.shape or indices.ndim != 1:
+            raise ValueError(f"indices of shape {indices.shape} for entries of shape {X.data.shape}")
         if len(indices) and not 0 <= indices.min() <= indices.max() < size:
             raise ValueError(f"indices from {indices.min()} to {indices.max()} of {size}")
+
+
+def _check_compressed(X: Any) -> None:
+    """What SciPy's own check passes over: numbers that are no integers, and starts that fall where the last is 0."""
+    for indices in (X.indices, X.indptr):
+        if indices.dtype.kind not in "iu":
+            raise ValueError(f"indices of dtype {indices.dtype}")
+    if X.indptr.ndim == 1 and (X.indptr[1:] < X.indptr[:-1]).any():
+        raise ValueError("indptr must be a non-decreasing sequence")
+    X.check_format(full_check=True)
+
+
+def _check_blocks(X: Any) -> None:
+    if any(size % width for size, width in zip(X.shape, X.data.shape[1:], strict=True)):
+        raise ValueError(f"blocks of shape {X.data.shape[1:]} in a matrix of shape {X.shape}")
+    _check_compressed(X)
+
+
+def _check_lists(X: Any) -> None:
+    if not X.rows.shape == X.data.shape == X.shape[:1]:
+        raise ValueError(f"{X.rows.shape} lists of columns and {X.data.shape} of entries for {X.shape[0]} rows")
+    if list(map(len, X.rows)) != list(map(len, X.data)):
+        raise ValueError("the lists of columns and of entries differ in length")
+
+
+def _check_diagonals(X: Any) -> None:
+    offsets = X.offsets
+    if offsets.ndim != 1 or X.data.ndim != 2 or len(offsets) != len(X.data):
+        raise ValueError(f"offsets of shape {offsets.shape} for diagonals of shape {X.data.shape}")
+    if offsets.dtype.kind not in "iu" or len(np.unique(offsets)) != len(offsets):
+        raise ValueError("offsets that are no integers, or occur twice")
+    if len(offsets) and not -LARGEST_OFFSET < offsets.min() <= offsets.max() < LARGEST_OFFSET:
+        raise ValueError(f"offsets from {offsets.min()} to {offsets.max()}")
+
+
+CHECKS: dict[str, Callable[[Any], None]] = {
+    "coo": _check_coordinates,
+    "csr": _check_compressed,
+    "csc": _check_compressed,
+    "bsr": _check_blocks,
+    "lil": _check_lists,
+    "dia": _check_diagonals,
+}
 
 
 def chunks(X: Any, features: int, rows: Array | None = None) -> Callable[[], Iterator[Array]]:

@@ -1,0 +1,71 @@
+"""What may come of a file: a refusal, or a model that predicts finite numbers and is saved as it came."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+import cmlp
+import cmlp.saved  # else at the first load, where atheris does not watch the import
+from model_files import TASKS, saved_bytes, small_file, trained
+
+SAFE = 80  # outputs up to here are finite in float32, also their exponential
+
+
+def folder() -> str:
+    """In memory where there is such a place: each judgement writes a file or two."""
+    return tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+
+
+def judged(content: bytes, path: pathlib.Path) -> cmlp.Model | None:
+    """The model in these bytes, None if they are refused; any other outcome is an error."""
+    path.write_bytes(content)
+    try:
+        model = cmlp.load(path)
+    except cmlp.ModelFileError as error:
+        message = str(error)
+    else:
+        _check(model, path)
+        return model
+    assert str(path) in message
+    assert len(message.encode()) < 2000, message
+    return None
+
+
+def _check(model: cmlp.Model, path: pathlib.Path) -> None:
+    X = np.full((2, model.n_features_in_), 0.5)
+    outputs = model.network.forward(X)
+    assert outputs.shape == (2, model.network.layer_sizes[-1])
+    if bound_of(model.network) < SAFE:
+        assert np.isfinite(outputs).all(), outputs
+        if model.classes_ is not None:
+            probabilities = model.predict_proba(X)
+            assert ((probabilities >= 0) & (probabilities <= 1)).all(), probabilities
+    predictions = model.predict(X)
+    if model.task in ("binary", "multiclass"):
+        assert set(predictions.tolist()) <= set(model.classes_.tolist())
+    assert len(predictions) == 2
+    assert isinstance(model.n_iter_, int), repr(model)
+    again = path.with_suffix(".again")
+    cmlp.save(model, again)
+    once = again.read_bytes()
+    cmlp.save(cmlp.load(again), again)
+    assert again.read_bytes() == once
+
+
+def bound_of(network: cmlp.Network) -> float:
+    """No unit's |z| is above it for inputs within 0.5; |s(z)| is at most 1.8 + 1.1 |z| for every activation."""
+    bound, largest = 0.5, 0.0
+    with np.errstate(all="ignore"):
+        for W, b in zip(network.weights, network.biases, strict=True):
+            z = float((np.abs(W).sum(axis=1, dtype=np.float64) * bound + np.abs(b)).max())
+            largest, bound = max(largest, z), 1.8 + 1.1 * z
+    return largest if largest == largest else np.inf
+
+
+def seeds() -> list[bytes]:
+    """A file of every task, the same ones in every run."""
+    return [small_file(), *(saved_bytes(trained(task, dtype)) for task in TASKS for dtype in ("float32", "float64"))]
