@@ -29,6 +29,10 @@ SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
 DTYPES = ("float32", "float64")
 
 
+FIXED = ("layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile")  # once and for all
+STATE = (*FIXED, "parameters", "settings", "solver_state")  # of a pickle
+
+
 class Network(Caller):
     r"""A multilayer perceptron.
 
@@ -113,6 +117,16 @@ class Network(Caller):
         self._weights, self._biases = views(self._parameters, self.layer_sizes)
         self._build_engine()
         initialise(self.weights, self.biases, self.activation, check.random_source("random_state", random_state))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIXED and name in self.__dict__:
+            raise AttributeError(f"{name} of a Network cannot be set: expected a new Network")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in FIXED:
+            raise AttributeError(f"{name} of a Network cannot be deleted")
+        super().__delattr__(name)
 
     @property
     def parameters(self) -> Array:
@@ -444,6 +458,18 @@ class Network(Caller):
 
     # ---- arguments ---------------------------------------------------------------------------------
 
+    def _sound(self, outputs: Array, where: str) -> Array:
+        """Outputs as they are, unless they are NaN or made of parameters that are not finite."""
+        flat = outputs.reshape(-1)
+        if self._kernels.first_not_finite(flat) < 0:
+            return outputs
+        bad = self._kernels.first_not_finite(self.parameters)
+        if bad >= 0:
+            raise ValueError(f"{where} hold {self.parameters[bad]}, the outputs mean nothing: expected finite numbers")
+        if np.isnan(flat).any():
+            raise ValueError("X is too large for this network, whose outputs are NaN: expected smaller numbers")
+        return outputs
+
     def _number(self, name: str, value: Any) -> float:
         """A number of at least 0 that the network's precision can hold."""
         return check.number(name, value, 0, float(np.finfo(self.dtype).max))
@@ -484,17 +510,16 @@ class Network(Caller):
     # ---- copies ------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {
-            name: getattr(self, name)
-            for name in ("layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile", "parameters")
-        }
         return {
-            **state,
+            **{name: getattr(self, name) for name in (*FIXED, "parameters")},
             "settings": self._engine.settings,
             "solver_state": self._engine.solver_state,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        missing = [name for name in STATE if not isinstance(state, dict) or name not in state]
+        if missing:
+            raise ValueError(f"the state lacks {', '.join(missing)}: expected a dict, as __getstate__ gives it")
         self.__init__(  # type: ignore[misc]
             state["layer_sizes"],
             state["activation"],
@@ -504,10 +529,25 @@ class Network(Caller):
             state["out_activation"],
             state["quantile"],
         )
-        self.parameters[:] = state["parameters"]
+        parameters = check.numeric_array("parameters", state["parameters"])
+        if parameters.shape != self._parameters.shape:
+            raise ValueError(f"parameters has shape {parameters.shape}: expected {self._parameters.shape}")
+        self._parameters[:] = parameters
         if state["settings"] is not None:
-            self._set_solver(*state["settings"])
-            self._engine.solver_state = state["solver_state"]
+            self._take_solver(state["settings"], state["solver_state"])
+
+    def _take_solver(self, settings: Any, solver_state: Any) -> None:
+        if not isinstance(settings, tuple) or len(settings) not in (8, 10):
+            raise ValueError(f"settings={check.shown(settings)}: expected 8 or 10 of them")
+        self._set_solver(*settings)
+        try:
+            updates, runs = solver_state
+            if runs is not None and (runs.shape != (2, self._parameters.size) or runs.dtype != self.dtype):
+                raise ValueError
+            self._engine.solver_state = check.whole("updates", updates, 0), runs
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            expected = f"a number of updates, and None or an array (2, {self._parameters.size}) of {self.dtype}"
+            raise ValueError(f"solver_state={check.shown(solver_state)}: expected {expected}") from None
 
 
 def resolved_output(name: Any, loss: str) -> str:

@@ -14,6 +14,7 @@ from .threads import number_of_threads
 from .validation import Array, RandomSource
 
 SMALLEST_ADAPTIVE_RATE = 1e-6
+LONGEST_PLAN = 2**40  # epochs; many more cannot be counted in floats
 PLANNED = ("cosine", "one_cycle")  # for max_iter epochs, after which the rate is 0 or almost
 
 
@@ -114,7 +115,7 @@ class Solver:
         update = self.epochs * updates + np.arange(updates)
         rates = np.full(updates, self.learning_rate)
         if options.learning_rate == "one_cycle":
-            rates = one_cycle(update, options.max_iter * updates, options.learning_rate_init)
+            rates = one_cycle(update, min(options.max_iter, LONGEST_PLAN) * updates, options.learning_rate_init)
         if options.warmup_epochs > 0:
             rates *= np.minimum(1, (update + 1) / (options.warmup_epochs * updates))
         self.last_rate = float(rates[-1])

@@ -168,6 +168,10 @@ def numeric_array(name: str, value: Any) -> Array:
 def refuse_sparse_and_masked(name: str, value: Any) -> None:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
+    refuse_masked(name, value)
+
+
+def refuse_masked(name: str, value: Any) -> None:
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} has {value.mask.sum()} masked entries: expected none, fill or drop them first")
 
