@@ -35,7 +35,8 @@ class Refused:
         self.name, self.subject, self.call, self.error, self.words = name, subject, call, error, words
 
     def problem(self):
-        subject = self.subject()
+        with quiet():
+            subject = self.subject()
         before, options = behaviour(subject), options_of(subject)
         caught = raised(self.call, subject)
         if options:

@@ -12,9 +12,38 @@ import numpy as np
 
 import cmlp
 from hostile import (
-    CLF, CLF_BINARY, CLF_LABELS, CLF_WORDS, CODES, HAS, INF, LABELS, MODEL, MODEL_BINARY, MODEL_LABELS, MODEL_VALUES,
-    MODEL_WORDS, N, NAN, NET, NEW_CLF, NEW_REG, PAIRS, QUICK, REG, REG_PAIRS, VALUES, WORDS, X, Refused, Works,
-    classifier, nothing, parameters, regressor, subject,
+    CLF,
+    CLF_BINARY,
+    CLF_LABELS,
+    CLF_WORDS,
+    CODES,
+    HAS,
+    INF,
+    LABELS,
+    MODEL,
+    MODEL_BINARY,
+    MODEL_LABELS,
+    MODEL_VALUES,
+    MODEL_WORDS,
+    NAN,
+    NET,
+    NEW_CLF,
+    NEW_REG,
+    PAIRS,
+    QUICK,
+    REG,
+    REG_PAIRS,
+    VALUES,
+    WORDS,
+    N,
+    Refused,
+    Works,
+    X,
+    classifier,
+    nothing,
+    parameters,
+    regressor,
+    subject,
 )  # fmt: skip
 
 KINDS = (TypeError, ValueError)
@@ -29,30 +58,36 @@ def order_cases():
     from sklearn.exceptions import NotFittedError
 
     for method in ("predict", "predict_proba", "predict_log_proba"):
-        call = lambda m, method=method: getattr(m, method)(X)  # noqa: E731
+        call = lambda m, method=method: getattr(m, method)(X)
         yield Refused(f"MLPClassifier.{method} before fit", NEW_CLF, call, NotFittedError, "not fitted yet")
     yield Refused("MLPRegressor.predict before fit", NEW_REG, lambda m: m.predict(X), NotFittedError, "not fitted yet")
     yield Refused("MLPClassifier.score before fit", NEW_CLF, lambda m: m.score(X, CODES), NotFittedError, "not fitted")
     yield Refused("MLPRegressor.score before fit", NEW_REG, lambda m: m.score(X, VALUES), NotFittedError, "not fitted")
     after = subject(lambda: failed_fit(cmlp.MLPClassifier(**QUICK)))
-    yield Refused("MLPClassifier.predict after a refused fit", after, lambda m: m.predict(X), NotFittedError, "not fitted")
-    call = lambda m: m.partial_fit(X, CODES)  # noqa: E731
+    yield Refused(
+        "MLPClassifier.predict after a refused fit", after, lambda m: m.predict(X), NotFittedError, "not fitted"
+    )
+    call = lambda m: m.partial_fit(X, CODES)
     yield Refused("MLPClassifier.partial_fit without classes", NEW_CLF, call, ValueError, "classes must be passed")
     for made, what, y in ((NEW_CLF, "MLPClassifier", CODES), (NEW_REG, "MLPRegressor", VALUES)):
-        call = lambda m, y=y: m.set_params(solver="lbfgs").partial_fit(X, y)  # noqa: E731
+        call = lambda m, y=y: m.set_params(solver="lbfgs").partial_fit(X, y)
         yield Refused(f"{what}.partial_fit with lbfgs", made, call, AttributeError, "partial_fit")
-        call = lambda m, y=y: m.set_params(early_stopping=True).partial_fit(X, y)  # noqa: E731
+        call = lambda m, y=y: m.set_params(early_stopping=True).partial_fit(X, y)
         yield Refused(f"{what}.partial_fit with early stopping", made, call, ValueError)
         yield Refused(f"{what}.fit: X_val alone", made, lambda m, y=y: m.fit(X, y, X_val=X), ValueError, "y_val")
         yield Refused(f"{what}.fit: y_val alone", made, lambda m, y=y: m.fit(X, y, y_val=y), ValueError, "X_val")
     yield Refused("MLPRegressor.predict_proba", REG, lambda m: m.predict_proba(X), AttributeError, "predict_proba")
     yield Refused("MLPClassifier.fit without y", CLF, lambda m: m.fit(X), TypeError, "'y'")
-    yield Refused("MLPClassifier.partial_fit, unknown word", CLF, lambda m: m.partial_fit(X, CODES, weights=1), TypeError)
+    yield Refused(
+        "MLPClassifier.partial_fit, unknown word", CLF, lambda m: m.partial_fit(X, CODES, weights=1), TypeError
+    )
     yield Refused("set_params of an unknown name", CLF, lambda m: m.set_params(units=3), ValueError, "units")
-    call = lambda m: m.partial_fit(X, CODES)  # noqa: E731
+    call = lambda m: m.partial_fit(X, CODES)
     yield Tampered("MLPClassifier.partial_fit beyond max_iter", OVER, call, ValueError, "max_iter=2", "larger max_iter")
     for method in ("predict_proba",):
-        yield Refused(f"Model.{method} of a regression", MODEL_VALUES, lambda m: m.predict_proba(X), TypeError, "classifier")
+        yield Refused(
+            f"Model.{method} of a regression", MODEL_VALUES, lambda m: m.predict_proba(X), TypeError, "classifier"
+        )
 
 
 def failed_fit(model):
@@ -100,10 +135,10 @@ def label_cases():
     }
     for what, (made, y, words) in pieces.items():
         yield Refused(f"MLPClassifier.partial_fit: {what}", made, lambda m, y=y: m.partial_fit(X, y), KINDS, "y", words)
-        call = lambda m, y=y: m.set_params(warm_start=True).fit(X, y)  # noqa: E731
+        call = lambda m, y=y: m.set_params(warm_start=True).fit(X, y)
         yield Refused(f"MLPClassifier.fit, warm start: {what}", made, call, KINDS, "y")
-        clean = lambda m: m.classes_[np.arange(N) % len(m.classes_)] if not m._is_multilabel() else LABELS  # noqa: E731
-        call = lambda m, y=y, clean=clean: m.fit(X, clean(m), X_val=X, y_val=y)  # noqa: E731
+        clean = lambda m: m.classes_[np.arange(N) % len(m.classes_)] if not m._is_multilabel() else LABELS
+        call = lambda m, y=y, clean=clean: m.fit(X, clean(m), X_val=X, y_val=y)
         yield Refused(f"MLPClassifier.fit, y_val: {what}", made, call, KINDS, "y_val")
     values = {
         "two columns for one": (REG, PAIRS, "(4, 5, 2)"),
@@ -112,19 +147,19 @@ def label_cases():
         "three columns for two": (REG_PAIRS, X[:, :3], "(4, 5, 3)"),
     }
     for what, (made, y, words) in values.items():
-        call = lambda m, y=y: m.partial_fit(X, y)  # noqa: E731
+        call = lambda m, y=y: m.partial_fit(X, y)
         yield Refused(f"MLPRegressor.partial_fit: {what}", made, call, ValueError, "layers", words)
-        call = lambda m, y=y: m.set_params(warm_start=True).fit(X, y)  # noqa: E731
+        call = lambda m, y=y: m.set_params(warm_start=True).fit(X, y)
         yield Refused(f"MLPRegressor.fit, warm start: {what}", made, call, ValueError, "layers", words)
-        clean = lambda m: PAIRS if m.n_outputs_ == 2 else VALUES  # noqa: E731
-        call = lambda m, y=y, clean=clean: m.fit(X, clean(m), X_val=X, y_val=y)  # noqa: E731
+        clean = lambda m: PAIRS if m.n_outputs_ == 2 else VALUES
+        call = lambda m, y=y, clean=clean: m.fit(X, clean(m), X_val=X, y_val=y)
         yield Refused(f"MLPRegressor.fit, y_val: {what}", made, call, ValueError, "y_val")
     for what, classes in BAD_CLASSES.items():
-        call = lambda m, classes=classes: m.partial_fit(X, CODES, classes=classes)  # noqa: E731
+        call = lambda m, classes=classes: m.partial_fit(X, CODES, classes=classes)
         words = "classes" if what != "text" else "expected labels like ['0', '1', '2']"
         yield Refused(f"MLPClassifier.partial_fit(classes): {what}", NEW_CLF, call, KINDS, words)
         yield Refused(f"MLPClassifier.partial_fit(classes) again: {what}", CLF, call, KINDS, "classes")
-    call = lambda m: m.partial_fit(X, CODES.astype(object))  # noqa: E731
+    call = lambda m: m.partial_fit(X, CODES.astype(object))
     yield Refused("MLPClassifier.partial_fit: classes as objects", CLF, call, ValueError, "Unknown label type", "y")
     alike = {
         "float64": CODES.astype(float), "int8": CODES.astype(np.int8), "a list":
@@ -258,40 +293,44 @@ def tampered_cases():
     for what, (change, words) in CHANGES.items():
         methods = ("partial_fit",) if what.startswith("n_features") else ("predict", "predict_proba", "partial_fit")
         for method in methods:
-            call = lambda m, change=change, method=method: (change(m), used(m, method))  # noqa: E731
+            call = lambda m, change=change, method=method: (change(m), used(m, method))
             yield Tampered(f"MLPClassifier.{method}: {what}", CLF, call, ERRORS, words)
         if what in ("n_features_in_ larger",):
             from scipy import sparse
 
-            call = lambda m, change=change: (change(m), m.predict(sparse.csr_matrix(np.ones((N, 9)))))  # noqa: E731
+            call = lambda m, change=change: (change(m), m.predict(sparse.csr_matrix(np.ones((N, 9)))))
             yield Tampered(f"MLPClassifier.predict, sparse: {what}", CLF, call, ValueError, "coefs_")
-            call = lambda m, change=change: (change(m), m.predict(np.ones((N, 9))))  # noqa: E731
+            call = lambda m, change=change: (change(m), m.predict(np.ones((N, 9))))
             yield Tampered(f"MLPClassifier.predict, dense: {what}", CLF, call, ValueError, "coefs_")
     for what, (change, words) in OF_CLASSIFIER.items():
         for made, kind in ((CLF, ""), (CLF_WORDS, " of words"), (CLF_LABELS, " of indicators")):
             for method in ("predict", "predict_proba", "partial_fit"):
-                call = lambda m, change=change, method=method: (change(m), used(m, method))  # noqa: E731
+                call = lambda m, change=change, method=method: (change(m), used(m, method))
                 yield Tampered(f"MLPClassifier{kind}.{method}: {what}", made, call, ERRORS, words)
     for name, value in HARMLESS.items():
         for method in ("predict", "predict_proba"):
-            call = lambda m, name=name, value=value, method=method: (  # noqa: E731
+            call = lambda m, name=name, value=value, method=method: (
                 setattr(m, name, value), getattr(m, method)(X)
             )[1]  # fmt: skip
-            expected = lambda m, method=method: getattr(m, method)(X)  # noqa: E731
+            expected = lambda m, method=method: getattr(m, method)(X)
             yield Works(f"MLPClassifier.{method}: {name}={value!r}", CLF, call, expected)
-        call = lambda m, name=name, value=value: (setattr(m, name, value), m.fit(X, CODES).predict_proba(X))[1]  # noqa: E731
+        call = lambda m, name=name, value=value: (setattr(m, name, value), m.fit(X, CODES).predict_proba(X))[1]
         yield Works(f"MLPClassifier.fit: {name}={value!r}", CLF, call, lambda m: m.fit(X, CODES).predict_proba(X))
-        call = lambda m, name=name: (delattr(m, name), m.predict_proba(X))[1]  # noqa: E731
+        call = lambda m, name=name: (delattr(m, name), m.predict_proba(X))[1]
         yield Works(f"MLPClassifier.predict_proba: {name} deleted", CLF, call, lambda m: m.predict_proba(X))
     for name in ("coefs_", "intercepts_", "classes_", "_network", "_label_binarizer"):
-        call = lambda m, name=name: (setattr(m, name, None), m.fit(X, CODES).predict_proba(X))[1]  # noqa: E731
+        call = lambda m, name=name: (setattr(m, name, None), m.fit(X, CODES).predict_proba(X))[1]
         yield Works(f"MLPClassifier.fit mends {name}", CLF, call, lambda m: m.fit(X, CODES).predict_proba(X))
-    call = lambda m: (delattr(m, "coefs_"), m.predict(X))  # noqa: E731
+    call = lambda m: (delattr(m, "coefs_"), m.predict(X))
     yield Tampered("MLPClassifier.predict: coefs_ deleted", CLF, call, ERRORS, "not fitted")
 
 
 def used(m, method):
-    return m.partial_fit(X, CODES if not m._is_multilabel() else LABELS) if method == "partial_fit" else getattr(m, method)(X)
+    return (
+        m.partial_fit(X, CODES if not m._is_multilabel() else LABELS)
+        if method == "partial_fit"
+        else getattr(m, method)(X)
+    )
 
 
 SPOILT = [(which, layer, NAN) for which in ("weights", "biases") for layer in (0, 1)] + [("weights", 1, INF)]
@@ -309,13 +348,13 @@ def network_cases():
             "step": lambda net: net.step(X, CODES), "fit": lambda net: net.fit(X, CODES, epochs=2),
             "step on one": lambda net: net.step(X[0], 1),
         }.items():  # fmt: skip
-            bad = lambda net, spoil=spoil, call=call: (spoil(net), call(net))  # noqa: E731
+            bad = lambda net, spoil=spoil, call=call: (spoil(net), call(net))
             yield Tampered(f"{what}: {where}", NET, bad, cmlp.DivergenceError, "NaN")
         for name, made in models.items():
             if value == INF and name in ("two", "indicators"):  # a sigmoid of infinity is 0 or 1
                 continue
             for method in ("predict", "predict_proba") if name != "values" else ("predict",):
-                bad = lambda m, spoil=spoil, method=method: (spoil(m.network), getattr(m, method)(X))  # noqa: E731
+                bad = lambda m, spoil=spoil, method=method: (spoil(m.network), getattr(m, method)(X))
                 yield Tampered(f"Model.{method} of {name}: {where}", made, bad, ValueError, "parameters")
     for name in ("network", "_task", "_history"):
         for method in ("predict", "score", "save"):
@@ -324,7 +363,13 @@ def network_cases():
 
             def call(m, name=name, method=method):
                 delattr(m, name)
-                return m.predict(X) if method == "predict" else m.score(X, CODES) if method == "score" else m.save(os.devnull + "x")
+                return (
+                    m.predict(X)
+                    if method == "predict"
+                    else m.score(X, CODES)
+                    if method == "score"
+                    else m.save(os.devnull + "x")
+                )
 
             yield Tampered(f"Model.{method}: {name} deleted", MODEL, call, AttributeError, name)
 
@@ -353,7 +398,8 @@ def with_(name, value):
 
 NETWORK_STATES = {
     **{f"without {name}": (without(name), name) for name in (
-        "layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile", "parameters", "settings", "solver_state",
+        "layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile", "parameters", "settings",
+        "solver_state",
     )},
     "short parameters": (with_("parameters", np.ones(10)), "parameters"),
     "one parameter for all": (with_("parameters", np.ones(1)), "parameters"),
@@ -377,27 +423,29 @@ NETWORK_STATES = {
 
 def pickle_cases():
     for what, (change, words) in NETWORK_STATES.items():
-        call = lambda _, change=change: state_changed(NET, change)  # noqa: E731
+        call = lambda _, change=change: state_changed(NET, change)
         yield Refused(f"Network, pickle {what}", nothing, call, KINDS, words)
-    call = lambda _: state_changed(NET, with_("colour", "red")).forward(X)  # noqa: E731
+    call = lambda _: state_changed(NET, with_("colour", "red")).forward(X)
     yield Works("Network, pickle with more", nothing, call, lambda _: NET().forward(X))
     for what, state in {"None": None, "a list": [], "text": "x", "nothing": {}}.items():
-        call = lambda _, state=state: cmlp.Network.__new__(cmlp.Network).__setstate__(state)  # noqa: E731
+        call = lambda _, state=state: cmlp.Network.__new__(cmlp.Network).__setstate__(state)
         yield Refused(f"Network, pickle of {what}", nothing, call, ValueError, "state")
     made = {"Network": NET, "Model": MODEL}
     if HAS["sklearn"]:
         made |= {"MLPClassifier": CLF, "MLPRegressor": REG}
     for name, make in made.items():
         for part in range(0, 20):
-            call = lambda _, make=make, part=part: pickle.loads(shortened(make(), part / 20))  # noqa: E731, S301
-            yield Refused(f"{name}, {5 * part} % of a pickle", nothing, call, (pickle.UnpicklingError, EOFError, ValueError))
+            call = lambda _, make=make, part=part: pickle.loads(shortened(make(), part / 20))
+            yield Refused(
+                f"{name}, {5 * part} % of a pickle", nothing, call, (pickle.UnpicklingError, EOFError, ValueError)
+            )
     if HAS["sklearn"]:
         yield from estimator_pickle_cases()
     for what, call in {
         "net(x)": lambda net: net(X[0]), "forward": lambda net: net.forward(X), "step": lambda net: net.step(X, CODES),
         "parameters": lambda net: net.parameters, "repr": repr, "pickle": pickle.dumps, "copy": copy.deepcopy,
     }.items():  # fmt: skip
-        yield Tampered(f"Network without __init__: {what}", lambda: cmlp.Network.__new__(cmlp.Network), call, AttributeError)
+        yield Tampered(f"Network without __init__: {what}", lambda: cmlp.Network.__new__(cmlp.Network), call, ERRORS)
 
 
 def shortened(made, share):
@@ -409,22 +457,22 @@ def estimator_pickle_cases():
     options = {"dropout", "class_weight", "n_threads", "quantile", "alpha", "solver"}
     for made, what in ((CLF, "MLPClassifier"), (REG, "MLPRegressor")):
         for name in sorted(options & set(made().get_params())):
-            call = lambda _, made=made, name=name: goes_on(state_changed(made, without(name)))  # noqa: E731
+            call = lambda _, made=made, name=name: goes_on(state_changed(made, without(name)))
             yield Works(f"{what}, pickle without {name}", nothing, call, lambda _, made=made: goes_on(made()))
-        call = lambda _, made=made: goes_on(state_changed(made, with_("colour", "red")))  # noqa: E731
+        call = lambda _, made=made: goes_on(state_changed(made, with_("colour", "red")))
         yield Works(f"{what}, pickle with more", nothing, call, lambda _, made=made: goes_on(made()))
         for name in ("n_features_in_", "n_outputs_", "_history", "_optimizer", "_random_state"):
-            call = lambda _, made=made, name=name: goes_on(state_changed(made, without(name)))  # noqa: E731
+            call = lambda _, made=made, name=name: goes_on(state_changed(made, without(name)))
             yield Tampered(f"{what}, pickle without {name}", nothing, call, ValueError, name)
         for what_state, state in {"None": None, "a list": [], "text": "x"}.items():
-            call = lambda _, made=made, state=state: type(made()).__new__(type(made())).__setstate__(state)  # noqa: E731
+            call = lambda _, made=made, state=state: type(made()).__new__(type(made())).__setstate__(state)
             yield Refused(f"{what}, pickle of {what_state}", nothing, call, ValueError, "state")
     for name in ("classes_", "_label_binarizer"):
-        call = lambda _, name=name: state_changed(CLF, without(name)).predict(X)  # noqa: E731
+        call = lambda _, name=name: state_changed(CLF, without(name)).predict(X)
         yield Tampered(f"MLPClassifier, pickle without {name}", nothing, call, ValueError, name)
-    call = lambda _: state_changed(CLF, with_("_network", NET_OF_OTHERS())).predict(X)  # noqa: E731
+    call = lambda _: state_changed(CLF, with_("_network", NET_OF_OTHERS())).predict(X)
     yield Tampered("MLPClassifier, pickle with another network", nothing, call, ValueError, "classes_")
-    call = lambda _: state_changed(CLF, with_("_network", "x")).predict(X)  # noqa: E731
+    call = lambda _: state_changed(CLF, with_("_network", "x")).predict(X)
     yield Tampered("MLPClassifier, pickle with no network", nothing, call, ValueError, "_network")
 
 
@@ -460,12 +508,14 @@ def file_cases():
     makers = {"classes": MODEL, "words": MODEL_WORDS, "indicators": MODEL_LABELS, "values": MODEL_VALUES}
     for what, make in makers.items():
         for part in range(0, 20):
-            call = lambda _, make=make, part=part: loaded(cut(saved(make()), part / 20))  # noqa: E731
-            yield Refused(f"cmlp.load: {5 * part} % of a file of {what}", nothing, call, cmlp.ModelFileError, "cannot load")
-        call = lambda _, make=make: loaded(saved(make()) + b"\0")  # noqa: E731
+            call = lambda _, make=make, part=part: loaded(cut(saved(make()), part / 20))
+            yield Refused(
+                f"cmlp.load: {5 * part} % of a file of {what}", nothing, call, cmlp.ModelFileError, "cannot load"
+            )
+        call = lambda _, make=make: loaded(saved(make()) + b"\0")
         yield Refused(f"cmlp.load: a byte more of {what}", nothing, call, cmlp.ModelFileError, "cannot load")
     for seed in range(30):
-        call = lambda _, seed=seed: loaded(flipped(saved(MODEL_WORDS()), seed))  # noqa: E731
+        call = lambda _, seed=seed: loaded(flipped(saved(MODEL_WORDS()), seed))
         yield Refused(f"cmlp.load: a flipped bit, {seed}", nothing, call, cmlp.ModelFileError, "cannot load")
     for what, path in {"None": None, "a number": 3.5, "a list": [], "a file object": io.BytesIO(b"x")}.items():
         yield Refused(f"cmlp.load: path {what}", nothing, lambda _, path=path: cmlp.load(path), TypeError, "path=")

@@ -1,12 +1,13 @@
 """Runs the cases of the hostile_*.py tables where a crash or a hang is a result: one process each.
 
-`python isolated.py MODULE...` is a server: it imports the tables once, reads names of cases and answers each with a line
-of JSON.  Where the platform has fork a case is run by a child of the server, else by the server itself, which is started
-anew after a crash.
+`python isolated.py MODULE...` is a server: it imports the tables once, reads names of cases and answers each with a
+line of JSON.  Where the platform has fork a case is run by a child of the server, else by the server itself, which is
+started anew after a crash.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import importlib
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 SECONDS = 20  # for a case; the slowest takes less than one
@@ -79,13 +81,13 @@ def serve(modules):
 
 
 class Server:
-    """Cases by name; `problem_of` is for one caller at a time."""
+    """One process that answers on cases by name; for one caller at a time."""
 
     def __init__(self, modules):
         self.modules = modules
         self.process = None
 
-    def problem_of(self, name):
+    def problem_of(self, name, seconds=SECONDS):
         """What is wrong with the case, "" for nothing."""
         if self.process is None:
             self._start()
@@ -95,12 +97,12 @@ class Server:
         except OSError:
             self.stop()
             return "crashed: the process was gone"
-        answer = self._answer(SECONDS)
+        answer = self._answer(seconds)
         if answer:
             return json.loads(answer)
         code = self.process.poll()
         self.stop()
-        return f"crashed: exit code {code}" if answer == "" else f"hung: no answer after {SECONDS} seconds"
+        return f"crashed: exit code {code}" if answer == "" else f"hung: no answer after {seconds} seconds"
 
     def _start(self):
         here = Path(__file__).resolve()
@@ -132,16 +134,37 @@ class Server:
         if self.process is None:
             return
         if FORKS:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         else:
             self.process.kill()
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
         self.process = None
+
+
+class Servers:
+    """As many servers as there are threads of this pool, which begin on all names at once."""
+
+    def __init__(self, modules, names, servers=2):
+        self.modules, self.servers, self.mine = modules, [], threading.local()
+        self.pool = ThreadPoolExecutor(servers)
+        self.problems = {name: self.pool.submit(self._problem_of, name) for name in names}
+
+    def problem_of(self, name):
+        return self.problems[name].result()
+
+    def _problem_of(self, name):
+        if not hasattr(self.mine, "server"):
+            self.mine.server = Server(self.modules)
+            self.servers.append(self.mine.server)
+        return self.mine.server.problem_of(name)
+
+    def stop(self):
+        self.pool.shutdown(cancel_futures=True)
+        for server in self.servers:
+            server.stop()
 
 
 if __name__ == "__main__":

@@ -131,7 +131,9 @@ class Solver:
         if self.options.learning_rate == "invscaling":
             self.learning_rate = first / (samples_seen + 1) ** self.options.power_t
         elif self.options.learning_rate == "cosine":
-            self.learning_rate = first * (1 + math.cos(math.pi * self.epochs / self.options.max_iter)) / 2
+            self.learning_rate = (
+                first * (1 + math.cos(math.pi * self.epochs / min(self.options.max_iter, LONGEST_PLAN))) / 2
+            )
 
     def serves(self, options: Options) -> bool:
         """Whether it is what other options ask for, but for what each update takes from them anyway."""

@@ -83,6 +83,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 raise TypeError(f"{name}={check.shown(value)}: expected no time span")
         super()._validate_params()
 
+    def _validate_changed(self) -> None:
+        """What was set since the last call: scikit-learn leaves the parameters of a fitted estimator to partial_fit."""
+        now = tuple(self.__dict__.get(name) for name in self._parameter_constraints)
+        before = self.__dict__.get("_validated")
+        if before is None or not all(map(is_, now, before)):
+            self._validate_params()
+            self._validated = now
+
     def _has_stochastic_solver(self) -> bool:
         if self.solver == "lbfgs":
             raise AttributeError("partial_fit is only available for stochastic solvers, which lbfgs is not")
@@ -108,6 +116,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _prepared(self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any) -> Run:
         """Everything but the training; what it refuses leaves no trace."""
+        if incremental:
+            self._validate_changed()
         hidden = self._hidden()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -163,7 +173,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         if isinstance(sizes, Mapping | Set | bytes) or (isinstance(sizes, np.ndarray) and sizes.ndim != 1):
-            raise TypeError(f"hidden_layer_sizes={check.shown(sizes)}: expected a positive integer or a sequence of them")
+            raise TypeError(
+                f"hidden_layer_sizes={check.shown(sizes)}: expected a positive integer or a sequence of them"
+            )
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if any(isinstance(width, Integral) and width <= 0 for width in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
@@ -181,8 +193,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         network._sound(network.parameters, "coefs_ or intercepts_")
         if network.layer_sizes != sizes:
             raise ValueError(
-                f"the fitted network has, by coefs_, layers of {network.layer_sizes}, the parameters and the data ask for {sizes}: "
-                "expected the same, or a fit with warm_start=False"
+                f"the fitted network has, by coefs_, layers of {network.layer_sizes}, the parameters and the data ask "
+                f"for {sizes}: expected the same, or a fit with warm_start=False"
             )
         head = {"out_activation": None, "quantile": 0.5} | self._head()
         loss = self._loss_name()
@@ -213,7 +225,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """The network, brought up to what has been assigned to `coefs_` and `intercepts_`."""
         state = self.__dict__
         views = state.get("_views", ())
-        coefs, intercepts = state["coefs_"], state.get("intercepts_")
+        coefs: Any = state["coefs_"]
+        intercepts: Any = state.get("intercepts_")
         for name, given in (("coefs_", coefs), ("intercepts_", intercepts)):
             if not isinstance(given, list | tuple | np.ndarray):
                 raise ValueError(f"{name}={check.shown(given)}: expected a list of arrays, one for each layer")
@@ -258,7 +271,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if "coefs_" in self.__dict__:
             self._network_at_hand()
         state: dict[str, Any] = super().__getstate__().copy()
-        for name in ("coefs_", "intercepts_", "_views"):
+        for name in ("coefs_", "intercepts_", "_views", "_validated"):
             state.pop(name, None)
         return state
 

@@ -364,7 +364,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             classes = unique_labels(y)
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
-                f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. '{name}' has {classes}."
+                f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. '{name}' has "
+                f"{classes}."
             )
 
     def _refuse_other_kind(self, name: str, y: Array) -> None:
@@ -415,7 +416,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 weights = np.asarray(compute_sample_weight(self.class_weight, y), np.float64)
         if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
             raise ValueError(
-                f"class_weight={check.shown(self.class_weight)}: expected finite weights of at least 0, one of them above"
+                f"class_weight={check.shown(self.class_weight)}: expected finite weights of at least 0, not all 0"
             )
         return weights
 
@@ -587,5 +588,11 @@ def _kind_of(labels: Array) -> str:
     kind = labels.dtype.kind
     if kind == "O":
         types = {type(label) for label in labels.flat}
-        return "U" if all(issubclass(t, str) for t in types) else "f" if all(issubclass(t, Number) for t in types) else kind
+        return (
+            "U"
+            if all(issubclass(t, str) for t in types)
+            else "f"
+            if all(issubclass(t, Number) for t in types)
+            else kind
+        )
     return "f" if kind in "biuf" else str(kind)

@@ -61,7 +61,8 @@ def checked_labels(estimator: Any, name: str, y: Any, X: Any, numeric: bool) -> 
         y = y.toarray()
     with naming(f"X and {name}", "as many samples"):
         check_consistent_length(X, y)
-    return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+    labels: Array = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+    return labels
 
 
 def checked_classes(classes: Any) -> Any:
@@ -99,16 +100,8 @@ def _as_it_is_meant(name: str, value: Any, refused: str = "mMV") -> Any:
     check.refuse_masked(name, value)
     if not hasattr(value, "shape") and hasattr(value, "__array__"):
         value = np.asarray(value)
-    kinds = [dtype for dtype in _dtypes_of(value) if getattr(dtype, "kind", "f") in refused]
-    if kinds:
-        raise TypeError(f"{name} has dtype {kinds[0]}: expected real numbers")
+    check.refuse_kinds(name, value, refused)
     return value
-
-
-def _dtypes_of(value: Any) -> Any:
-    """The dtypes of an array or of a data frame's columns, as far as they are NumPy's."""
-    dtype = getattr(value, "dtype", None)
-    return [dtype] if dtype is not None else getattr(value, "dtypes", ())
 
 
 @contextlib.contextmanager
@@ -122,7 +115,9 @@ def naming(name: str, expected: str) -> Iterator[None]:
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         if isinstance(error, TypeError | ValueError) and re.search(rf"(?<!\w){name}(?!\w)", str(error)):
             raise
-        raise (TypeError if isinstance(error, TypeError) else ValueError)(f"{name}: {error}; expected {expected}") from error
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(
+            f"{name}: {error}; expected {expected}"
+        ) from error
 
 
 def _refuse_malformed(name: str, X: Any) -> None:
