@@ -46,6 +46,7 @@ def forked(case, errors):
     if child == 0:
         os.close(reader)
         faulthandler.enable(errors)
+        signal.alarm(3 * SECONDS)  # where nobody is left to end it
         with os.fdopen(writer, "w", encoding="utf-8") as pipe:
             pipe.write("." + outcome_of(case))
         os._exit(0)

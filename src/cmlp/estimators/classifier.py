@@ -585,14 +585,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
 def _kind_of(labels: Array) -> str:
     """Numbers, text or what else NumPy would turn into one another."""
-    kind = labels.dtype.kind
-    if kind == "O":
-        types = {type(label) for label in labels.flat}
-        return (
-            "U"
-            if all(issubclass(t, str) for t in types)
-            else "f"
-            if all(issubclass(t, Number) for t in types)
-            else kind
-        )
-    return "f" if kind in "biuf" else str(kind)
+    if labels.dtype.kind != "O":
+        return "f" if labels.dtype.kind in "biuf" else str(labels.dtype.kind)
+    kinds = [
+        kind for kind, base in (("U", str), ("f", Number)) if all(isinstance(label, base) for label in labels.flat)
+    ]
+    return kinds[0] if kinds else "O"

@@ -51,9 +51,7 @@ def checked_labels(estimator: Any, name: str, y: Any, X: Any, numeric: bool) -> 
     y = _as_it_is_meant(name, y, "mV" if not numeric else "mMV")
     with naming(name, "finite values or labels, (n_samples,) or (n_samples, n_outputs)"):
         y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
-        if 0 in y.shape:
-            raise ValueError(f"it has shape {y.shape}")
-        if y.ndim > 2:
+        if 0 in y.shape or y.ndim > 2:
             raise ValueError(f"it has shape {y.shape}")
     if sparse.issparse(y):
         if numeric:
