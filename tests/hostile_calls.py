@@ -303,7 +303,7 @@ def tampered_cases():
             call = lambda m, change=change: (change(m), m.predict(np.ones((N, 9))))
             yield Tampered(f"MLPClassifier.predict, dense: {what}", CLF, call, ValueError, "coefs_")
     for what, (change, words) in OF_CLASSIFIER.items():
-        for made, kind in ((CLF, ""), (CLF_WORDS, " of words"), (CLF_LABELS, " of indicators")):
+        for made, kind in ((CLF, ""), (CLF_LABELS, " of indicators")):
             for method in ("predict", "predict_proba", "partial_fit"):
                 call = lambda m, change=change, method=method: (change(m), used(m, method))
                 yield Tampered(f"MLPClassifier{kind}.{method}: {what}", made, call, ERRORS, words)

@@ -363,7 +363,7 @@ def function_cases():
             call = lambda _, name=name, model=model: getattr(cmlp, name)(model, X)
             yield Refused(f"cmlp.{name}: model {what}", nothing, call, TypeError, "model=", "cmlp.Model")
     names = (
-        "power_t", "max_iter", "dropout", "verbose", "max_grad_norm", "validation_fraction", "hidden_layer_sizes",
+        "power_t", "dropout", "max_grad_norm", "hidden_layer_sizes",
     )  # fmt: skip
     mine = {name: ESTIMATOR[name] for name in names}
     mine |= {"label_smoothing": CLASSIFIER["label_smoothing"], "class_weight": CLASSIFIER["class_weight"],
