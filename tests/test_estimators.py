@@ -1140,7 +1140,7 @@ def test_errors_are_worded_as_scikit_learns(name, case, call):
     theirs, mine = errors
     assert isinstance(mine, type(theirs))
     if case != "unknown parameter":  # whose message lists all there are
-        assert str(mine) == str(theirs)
+        assert str(theirs) in str(mine)  # which also names the argument
 
 
 @every_estimator
@@ -1262,9 +1262,9 @@ def test_a_refused_piece_leaves_the_solver_as_it_was():
 def test_indicators_are_refused_where_labels_were_fitted():
     X, y, _ = of_task("iris")
     one_hot = np.eye(3, dtype=int)[y]
-    with pytest.raises(ValueError, match=r"y has shape \(150, 3\)"):
+    with pytest.raises(ValueError, match=r"^y(_val)? has shape \(150, 3\)"):
         cmlp.MLPClassifier((3,), max_iter=1).partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, one_hot)
-    with pytest.raises(ValueError, match=r"y has shape \(150, 3\)"):
+    with pytest.raises(ValueError, match=r"^y(_val)? has shape \(150, 3\)"):
         cmlp.MLPClassifier((3,), max_iter=1).fit(X, y, X_val=X, y_val=one_hot)
 
 

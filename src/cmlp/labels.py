@@ -109,12 +109,7 @@ class Task(NamedTuple):
             return (len(codes) / (len(self.classes) * counts))[codes]
         if not isinstance(class_weight, Mapping):
             raise TypeError(f"class_weight={check.shown(class_weight)}: expected a dict or 'balanced'")
-        labels = self.classes.tolist()
-        unknown = [label for label in class_weight if label not in labels]
-        if unknown:
-            raise ValueError(f"class_weight has {check.shown(unknown[0])}: expected labels among {check.shown(labels)}")
-        each = [check.number(f"class_weight[{label!r}]", class_weight.get(label, 1), 0) for label in labels]
-        return np.array(each)[codes]
+        return weights_of_classes(class_weight, self.classes)[codes]
 
     def probabilities(self, outputs: Array) -> Array:
         """(..., number of classes) from the network's outputs."""
@@ -132,6 +127,16 @@ class Task(NamedTuple):
         chosen = (outputs[..., 0] > 0.5).astype(np.intp) if self.outputs == 1 else outputs.argmax(axis=-1)
         labels: Array = self.classes[chosen]
         return labels
+
+
+def weights_of_classes(class_weight: Mapping[Any, Any], classes: Array) -> Array:
+    """A weight for each class, 1 where the dict has none; refuses labels that are not among them."""
+    labels = classes.tolist()
+    unknown = [label for label in class_weight if label not in labels]
+    if unknown:
+        raise ValueError(f"class_weight has {check.shown(unknown[0])}: expected labels among {check.shown(labels)}")
+    each = [check.number(f"class_weight[{label!r}]", class_weight.get(label, 1), 0) for label in labels]
+    return np.array(each, np.float64)
 
 
 def smoothed(targets: Array, outputs: int, label_smoothing: float, dtype: np.dtype[Any]) -> Array:

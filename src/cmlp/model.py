@@ -88,7 +88,7 @@ class Model:
         ValueError
             If X has another shape or holds NaN or infinity.
         """
-        return self._task.predictions(self.network.forward(X))
+        return self._task.predictions(self._outputs(X))
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Probabilities of the classes, in the order of `classes_`.
@@ -111,7 +111,10 @@ class Model:
         """
         if not self._task.is_classifier:
             raise TypeError("predict_proba needs a classifier: this model is a regression")
-        return self._task.probabilities(self.network.forward(X))
+        return self._task.probabilities(self._outputs(X))
+
+    def _outputs(self, X: Any) -> Array:
+        return self.network._sound(self.network.forward(X), "parameters")
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy (of whole rows for multilabel), or R2 averaged over the outputs for regression.
@@ -122,7 +125,7 @@ class Model:
         y : array-like of shape (n,) or (n, outputs)
         sample_weight : array-like of shape (n,), optional
         """
-        outputs = self.network.forward(check.numeric_array("X", X))
+        outputs = self._outputs(check.numeric_array("X", X))
         if outputs.ndim != 2:
             raise ValueError(f"X has shape {np.shape(X)}: expected (n, {self.n_features_in_})")
         n = len(outputs)

@@ -30,6 +30,7 @@ DTYPES = ("float32", "float64")
 LEAST = {"float32": 2.0**-149, "float64": 2.0**-1074}  # NumPy warns of its own where a thread flushes them to 0
 NEEDED = ("layer_sizes", "activation", "loss_name", "dtype", "parameters")  # in a pickle of any version
 MOST_UPDATES = 2**53
+FIXED = ("layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile")  # once and for all
 
 
 class Network(Caller):
@@ -116,6 +117,16 @@ class Network(Caller):
         self._weights, self._biases = views(self._parameters, self.layer_sizes)
         self._build_engine()
         initialise(self.weights, self.biases, self.activation, check.random_source("random_state", random_state))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in FIXED and name in self.__dict__:
+            raise AttributeError(f"{name} of a Network cannot be set: expected a new Network")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in FIXED:
+            raise AttributeError(f"{name} of a Network cannot be deleted")
+        super().__delattr__(name)
 
     @property
     def parameters(self) -> Array:
@@ -447,6 +458,18 @@ class Network(Caller):
 
     # ---- arguments ---------------------------------------------------------------------------------
 
+    def _sound(self, outputs: Array, where: str) -> Array:
+        """Outputs as they are, unless they are NaN or made of parameters that are not finite."""
+        flat = outputs.reshape(-1)
+        if self._kernels.first_not_finite(flat) < 0:
+            return outputs
+        bad = self._kernels.first_not_finite(self.parameters)
+        if bad >= 0:
+            raise ValueError(f"{where} hold {self.parameters[bad]}, the outputs mean nothing: expected finite numbers")
+        if np.isnan(flat).any():
+            raise ValueError("X is too large for this network, whose outputs are NaN: expected smaller numbers")
+        return outputs
+
     def _number(self, name: str, value: Any) -> float:
         """A number of at least 0 that the network's precision can hold."""
         return check.number(name, value, 0, float(np.finfo(self.dtype).max))
@@ -487,12 +510,8 @@ class Network(Caller):
     # ---- copies ------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {
-            name: getattr(self, name)
-            for name in ("layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile", "parameters")
-        }
         return {
-            **state,
+            **{name: getattr(self, name) for name in (*FIXED, "parameters")},
             "settings": self._engine.settings,
             "solver_state": self._engine.solver_state,
         }

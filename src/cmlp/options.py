@@ -53,7 +53,7 @@ class Options(NamedTuple):
             batch_size=self._checked_batch_size(),
             learning_rate=check.choice("learning_rate", self.learning_rate, SCHEDULES),
             learning_rate_init=check.number("learning_rate_init", self.learning_rate_init, 0, LARGEST, open_low=True),
-            power_t=check.number("power_t", self.power_t, 0, LARGEST_POWER),
+            power_t=self.power_t,
             max_iter=check.whole("max_iter", self.max_iter, 1),
             shuffle=check.flag("shuffle", self.shuffle),
             tol=check.number("tol", self.tol, 0),
@@ -81,6 +81,7 @@ class Options(NamedTuple):
         """The same where scikit-learn has checked what it knows."""
         return self._replace(
             dropout=self._checked_dropout(),
+            power_t=check.number("power_t", self.power_t, 0, LARGEST_POWER),
             input_dropout=check.number("input_dropout", self.input_dropout, 0, 1, open_high=True),
             max_grad_norm=self._checked_norm(),
             warmup_epochs=check.number("warmup_epochs", self.warmup_epochs, 0, LARGEST),

@@ -15,6 +15,7 @@ from .threads import number_of_threads
 from .validation import Array, RandomSource
 
 SMALLEST_ADAPTIVE_RATE = 1e-6
+LONGEST_PLAN = 2**40  # epochs; many more cannot be counted in floats
 PLANNED = ("cosine", "one_cycle")  # for max_iter epochs, after which the rate is 0 or almost
 
 
@@ -126,7 +127,7 @@ class Solver:
         update = self.epochs * updates + np.arange(updates)
         rates = np.full(updates, self.learning_rate)
         if options.learning_rate == "one_cycle":
-            rates = one_cycle(update, options.max_iter * updates, options.learning_rate_init)
+            rates = one_cycle(update, min(options.max_iter, LONGEST_PLAN) * updates, options.learning_rate_init)
         if options.warmup_epochs > 0:
             rates *= np.minimum(1, (update + 1) / (options.warmup_epochs * updates))
         self.last_rate = float(rates[-1])
@@ -142,7 +143,9 @@ class Solver:
         if self.options.learning_rate == "invscaling":
             self.learning_rate = first / (samples_seen + 1) ** self.options.power_t
         elif self.options.learning_rate == "cosine":
-            self.learning_rate = first * (1 + math.cos(math.pi * self.epochs / self.options.max_iter)) / 2
+            self.learning_rate = (
+                first * (1 + math.cos(math.pi * self.epochs / min(self.options.max_iter, LONGEST_PLAN))) / 2
+            )
 
     def serves(self, options: Options) -> bool:
         """Whether it is what other options ask for, but for what each update takes from them anyway."""

@@ -166,6 +166,8 @@ def state(kind: str, value: Any, needed: Iterable[str] = ()) -> dict[str, Any]:
 def numeric_array(name: str, value: Any) -> Array:
     """An array of real numbers, of whatever type it had."""
     refuse_sparse_and_masked(name, value)
+    if hasattr(value, "dtypes"):
+        refuse_kinds(name, value, "mM")  # in a data frame of polars times become numbers
     try:
         array = np.asarray(value)
     except ValueError as error:  # ragged
@@ -180,8 +182,32 @@ def numeric_array(name: str, value: Any) -> Array:
 def refuse_sparse_and_masked(name: str, value: Any) -> None:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
+    refuse_masked(name, value)
+
+
+def refuse_masked(name: str, value: Any) -> None:
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} has {value.mask.sum()} masked entries: expected none, fill or drop them first")
+
+
+def refuse_kinds(name: str, value: Any, refused: str) -> None:
+    """Refuses an array, or a data frame with a column, of one of these kinds of dtype."""
+    for dtype in _dtypes_of(value):
+        if _kind_of(dtype) in refused:
+            raise TypeError(f"{name} has dtype {dtype}: expected real numbers")
+
+
+def _kind_of(dtype: Any) -> str:
+    """As NumPy's; of polars' dtypes those of time are known."""
+    if hasattr(dtype, "is_temporal"):
+        return "M" if dtype.is_temporal() else "f"
+    return str(getattr(dtype, "kind", "f"))
+
+
+def _dtypes_of(value: Any) -> Any:
+    """The dtypes of an array or of a data frame's columns."""
+    dtype = getattr(value, "dtype", None)
+    return [dtype] if dtype is not None else getattr(value, "dtypes", ())
 
 
 def _from_objects(name: str, array: Array) -> Array:

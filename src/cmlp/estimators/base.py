@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from itertools import pairwise
+from numbers import Integral
 from operator import is_
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_regressor
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .. import validation as check
 from ..fitting import opened_checkpoint
@@ -23,7 +24,7 @@ from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
 from ..training import History, Samples, Solver
 from ..validation import Array
 from .callbacks import CallbackSupportMixin, FitEvents
-from .inputs import as_rows, check_sparse, outputs_of
+from .inputs import as_rows, checked_labels, checked_samples, checked_weights, outputs_of
 from .parameters import CONSTRAINTS
 from .runs import Run, begin_notes, checked_targets
 
@@ -40,15 +41,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     # ---- what the two estimators differ in -----------------------------------------------------------
 
     @abstractmethod
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
-        """X and y as scikit-learn checks them."""
-
-    @abstractmethod
     def _take_note(self, y: Array, incremental: bool) -> None:
         """Of the classes; refuses labels that do not go with those known."""
 
     @abstractmethod
-    def _refuse_unknown(self, y: Array) -> None:
+    def _refuse_unknown(self, name: str, y: Array) -> None:
         """Labels that are not among the classes."""
 
     @abstractmethod
@@ -85,6 +82,21 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """Takes note of all classes before the first part of the samples."""
 
     # ---- fit ---------------------------------------------------------------------------------------
+
+    def _validate_params(self) -> None:
+        """As scikit-learn, which would take a time span for an integer."""
+        for name, value in self.get_params(deep=False).items():
+            if isinstance(value, np.timedelta64):
+                raise TypeError(f"{name}={check.shown(value)}: expected no time span")
+        super()._validate_params()
+
+    def _validate_changed(self) -> None:
+        """What was set since the last call: scikit-learn leaves the parameters of a fitted estimator to partial_fit."""
+        now = tuple(self.__dict__.get(name) for name in self._parameter_constraints)
+        before = self.__dict__.get("_validated")
+        if before is None or not all(map(is_, now, before)):
+            self._validate_params()
+            self._validated = now
 
     def _has_stochastic_solver(self) -> bool:
         if self.solver == "lbfgs":
@@ -133,6 +145,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, classes: Any
     ) -> Run:
         """Everything but the training, on a copy: what is refused leaves no trace in the estimator."""
+        if incremental:
+            self._validate_changed()
         hidden = self._hidden()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -144,13 +158,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if incremental:
             self._begin_partial_fit(y, classes)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        check_sparse("X", X)
         X_given, y_given = X, y
-        X, y = self._checked(X, y, reset=first)
+        X, y = self._checked("X", X, "y", y, reset=first)
         self._take_note(y, incremental)
-        if sample_weight is not None:
-            with np.errstate(over="ignore"):  # refused below
-                sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        sample_weight = checked_weights(sample_weight, X)
         self._random_state = check_random_state(self.random_state)
         if saved is not None:
             if self.random_state is None:
@@ -158,14 +169,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             saved.begin_random(self._random_state, given=self.random_state is not None)
         n_outputs, out_activation = self._output(y)
         sizes = (X.shape[1], *hidden, n_outputs)
+        self.n_outputs_, self.out_activation_ = n_outputs, out_activation
         if first:
-            self.n_outputs_, self.out_activation_ = n_outputs, out_activation
             network = self._new_network(sizes, X.dtype, self._random_state)
             self._history, self._optimizer = History(), None
             begin_notes(self)
         else:
             network = self._fitted_network(sizes)
-            self.out_activation_ = out_activation
         self._hold(network)
         targets = checked_targets("y", network, self._encoded(y))
         weights = check.weights(
@@ -183,10 +193,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             run.go_on(saved)
         return run
 
+    def _checked(self, X_name: str, X: Any, y_name: str, y: Any, reset: bool) -> tuple[Any, Array]:
+        X = checked_samples(self, X_name, X, reset, (np.float64, np.float32))
+        return X, checked_labels(self, y_name, y, X, numeric=is_regressor(self))
+
     def _validation_set(self, network: Network, X_val: Any, y_val: Any) -> tuple[Any, Array, Array | None]:
-        check_sparse("X_val", X_val)
-        X, y = self._checked(X_val, y_val, reset=False)
-        self._refuse_unknown(y)
+        X, y = self._checked("X_val", X_val, "y_val", y_val, reset=False)
+        self._refuse_unknown("y_val", y)
         n_outputs, _ = self._output(y)
         if n_outputs != self.n_outputs_:
             raise ValueError(f"y_val has {n_outputs} outputs, y has {self.n_outputs_}: expected as many")
@@ -199,8 +212,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _hidden(self) -> list[int]:
         sizes = self.hidden_layer_sizes
+        if isinstance(sizes, Mapping | Set | bytes) or (isinstance(sizes, np.ndarray) and sizes.ndim != 1):
+            raise TypeError(
+                f"hidden_layer_sizes={check.shown(sizes)}: expected a positive integer or a sequence of them"
+            )
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if np.any(np.array(hidden) <= 0):
+        if any(isinstance(width, Integral) and width <= 0 for width in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         return [check.whole(f"hidden_layer_sizes[{i}]", width, 1) for i, width in enumerate(hidden)]
 
@@ -213,10 +230,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _fitted_network(self, sizes: tuple[int, ...]) -> Network:
         """The one at hand, for training that goes on."""
         network = self._network_at_hand()
+        network._sound(network.parameters, "coefs_ or intercepts_")
         if network.layer_sizes != sizes:
             raise ValueError(
-                f"the fitted network has layers of {network.layer_sizes}, the parameters and the data ask for {sizes}: "
-                "expected the same, or a fit with warm_start=False"
+                f"the fitted network has, by coefs_, layers of {network.layer_sizes}, the parameters and the data ask "
+                f"for {sizes}: expected the same, or a fit with warm_start=False"
             )
         head = {"out_activation": None, "quantile": 0.5} | self._head()
         loss = self._loss_name()
@@ -247,7 +265,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """The network, or another with what has been assigned to `coefs_` and `intercepts_`.  Of a copy, see above."""
         state = self.__dict__
         views = state.get("_views", ())
-        coefs, intercepts = state["coefs_"], state["intercepts_"]
+        coefs: Any = state["coefs_"]
+        intercepts: Any = state.get("intercepts_")
+        for name, given in (("coefs_", coefs), ("intercepts_", intercepts)):
+            if not isinstance(given, list | tuple | np.ndarray):
+                raise ValueError(f"{name}={check.shown(given)}: expected a list of arrays, one for each layer")
         if len(coefs) + len(intercepts) == len(views) and all(map(is_, (*coefs, *intercepts), views)):
             return self._network  # type: ignore[no-any-return]
         sizes, dtype = _sizes_of(coefs, intercepts)
@@ -269,13 +291,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
         network = self._network_at_hand()
+        out: Array | None = None
         if type(X) is np.ndarray and "feature_names_in_" not in self.__dict__:
-            out: Array | None = network._predict(X)
-            if out is not None:
-                return out
-        check_sparse("X", X)
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return outputs_of(network, as_rows("X", X, network))
+            out = network._predict(X)
+        if out is None:
+            out = outputs_of(network, as_rows("X", checked_samples(self, "X", X, reset=False), network))
+        return network._sound(out, "coefs_ or intercepts_")
 
     # ---- scikit-learn ------------------------------------------------------------------------------
 
@@ -295,7 +316,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return {
             name: value
             for name, value in state.items()
-            if name not in ("coefs_", "intercepts_", "_views") and not name.startswith(CLAIM)
+            if name not in ("coefs_", "intercepts_", "_views", "_validated") and not name.startswith(CLAIM)
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -331,9 +352,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 def _sizes_of(coefs: Any, intercepts: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """layer_sizes and dtype of parameters that were assigned."""
     arrays = [check.numeric_array("coefs_ or intercepts_", a) for a in (*coefs, *intercepts)]
-    sizes = tuple(a.shape[0] for a in arrays[: len(coefs)] if a.ndim == 2) + arrays[-1].shape[:1]
+    sizes = tuple(a.shape[0] for a in arrays[: len(coefs)] if a.ndim == 2) + (arrays[-1].shape[:1] if arrays else ())
     expected = [*pairwise(sizes), *((width,) for width in sizes[1:])]
-    if len(coefs) != len(intercepts) or [a.shape for a in arrays] != expected:
+    if not len(coefs) == len(intercepts) > 0 or 0 in sizes or [a.shape for a in arrays] != expected:
         raise ValueError(
             f"coefs_ and intercepts_ have shapes {[a.shape for a in arrays]}: expected (d_0, d_1), (d_1, d_2), ... and "
             "(d_1,), (d_2,), ..."

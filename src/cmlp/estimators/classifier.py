@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import validate_data
 
 from .. import validation as check
-from ..labels import smoothed
+from ..labels import smoothed, weights_of_classes
 from ..network import Network
 from ..scores import accuracy
 from ..validation import Array
 from .base import BaseMLP
 from .callbacks import with_callbacks
+from .inputs import checked_classes, naming
 from .parameters import CLASSIFIER_CONSTRAINTS
+
+LABELS = "class labels (n_samples,), or indicators of 0 and 1 (n_samples, n_labels)"
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
@@ -355,16 +357,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     # ---- labels ------------------------------------------------------------------------------------
 
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=(np.float64, np.float32), reset=reset
-        )
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-
     def _take_note(self, y: Array, incremental: bool) -> None:
+        with naming("y", LABELS):
+            self._compare_classes(y, incremental)
+
+    def _compare_classes(self, y: Array, incremental: bool) -> None:
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._take_classes(y)
         elif self.warm_start:
+            self._refuse_other_kind("y", y)
             classes = unique_labels(y)
             if set(classes) != set(self.classes_):
                 raise ValueError(
@@ -372,18 +373,32 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                     f"Previously got {self.classes_}, `y` has {classes}"
                 )
         else:
-            self._refuse_unknown(y)
+            self._refuse_unknown("y", y)
 
     def _begin_partial_fit(self, y: Any, classes: Any) -> None:
-        if _check_partial_fit_first_call(self, classes):
+        if _check_partial_fit_first_call(self, checked_classes(classes)):
             self._take_classes(y if type_of_target(y).startswith("multilabel") else classes)
 
-    def _refuse_unknown(self, y: Array) -> None:
-        classes = unique_labels(y)
+    def _refuse_unknown(self, name: str, y: Array) -> None:
+        self._refuse_other_kind(name, y)
+        with naming(name, LABELS):
+            classes = unique_labels(y)
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(
-                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+                f"`{name}` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. '{name}' has "
+                f"{classes}."
             )
+
+    def _refuse_other_kind(self, name: str, y: Array) -> None:
+        """Indicators for labels and labels for indicators, whose classes may be the same, and "1" for 1."""
+        multilabel, classes = self._is_multilabel(), self._classes_of()
+        if (y.ndim == 2) != multilabel:
+            expected = f"indicators (n, {len(classes)})" if multilabel else "class labels (n,)"
+            raise ValueError(f"{name} has shape {y.shape}: expected {expected}, as this classifier was fitted with")
+        if multilabel and y.shape[1] != len(classes):
+            raise ValueError(f"{name} has shape {y.shape}: expected (n, {len(classes)})")
+        if _kind_of(y) != _kind_of(classes):
+            raise ValueError(f"{name} has dtype {y.dtype}: expected labels like {check.shown(classes.tolist())}")
 
     def _take_classes(self, y: Any) -> None:
         self._label_binarizer = LabelBinarizer().fit(y)
@@ -404,16 +419,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self._is_multilabel() or len(self.classes_) < 2:
             rows = self._label_binarizer.transform(y)
             return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
-        if y.ndim != 1:
-            raise ValueError(f"y has shape {y.shape}: expected class labels (n,), as this classifier was fitted with")
         codes = np.searchsorted(self.classes_, y)
         return codes if self.out_activation_ == "softmax" else codes.reshape(-1, 1)
 
     def _weights(self, y: Array, sample_weight: Array | None) -> Array | None:
         if self.class_weight is None:
             return sample_weight
-        by_class: Array = compute_sample_weight(self.class_weight, y)
+        by_class = self._class_weights(y)
         return by_class if sample_weight is None else sample_weight * by_class
+
+    def _class_weights(self, y: Array) -> Array:
+        if isinstance(self.class_weight, dict) and not self._is_multilabel():
+            each = weights_of_classes(self.class_weight, self.classes_)
+            weights: Array = each[np.searchsorted(self.classes_, y)]
+        else:
+            with naming("class_weight", "None, 'balanced', a dict, or a dict for each label of multilabel"):
+                weights = np.asarray(compute_sample_weight(self.class_weight, y), np.float64)
+        if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
+            raise ValueError(
+                f"class_weight={check.shown(self.class_weight)}: expected finite weights of at least 0, not all 0"
+            )
+        return weights
 
     def _smoothed(self, network: Network, targets: Array) -> Array:
         return smoothed(targets, self.n_outputs_, self.label_smoothing, network.dtype)
@@ -425,6 +451,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return accuracy(outputs, encoded, sample_weight)
 
     # ---- predictions -------------------------------------------------------------------------------
+
+    def _classes_of(self, outputs: int | None = None) -> Array:
+        """`classes_`, if it still belongs to a network with so many outputs."""
+        classes = np.asarray(getattr(self, "classes_", None))
+        known = self._label_binarizer.classes_
+        expected = len(known) if self._label_binarizer.y_type_ in ("multiclass", "multilabel-indicator") else 1
+        if classes.shape != known.shape:
+            raise ValueError(f"classes_={check.shown(classes.tolist())}: expected the {len(known)} classes of the fit")
+        if outputs not in (None, expected):
+            raise ValueError(f"the network has {outputs} outputs, for classes_ expected are {expected}")
+        return classes
 
     def predict(self, X: Any) -> Array:
         """Classes of samples.
@@ -439,12 +476,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """
         fitted = self._as_it_is()
         outputs = fitted._outputs(X)
-        if fitted._is_multilabel() or len(fitted.classes_) < 2:
-            labels = fitted._label_binarizer.inverse_transform(outputs[:, 0] if fitted.n_outputs_ == 1 else outputs)
-        elif fitted.n_outputs_ == 1:
-            labels = fitted.classes_[(outputs[:, 0] > 0.5).astype(np.intp)]
+        single, classes = outputs.shape[1] == 1, fitted._classes_of(outputs.shape[1])
+        if fitted._is_multilabel() or len(classes) < 2:
+            labels = fitted._label_binarizer.inverse_transform(outputs[:, 0] if single else outputs)
+        elif single:
+            labels = classes[(outputs[:, 0] > 0.5).astype(np.intp)]
         else:
-            labels = fitted.classes_[outputs.argmax(axis=1)]
+            labels = classes[outputs.argmax(axis=1)]
         return labels  # type: ignore[no-any-return]
 
     def predict_proba(self, X: Any) -> Array:
@@ -462,10 +500,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """
         fitted = self._as_it_is()
         outputs = fitted._outputs(X)
-        if fitted.out_activation_ == "softmax":
+        fitted._classes_of(outputs.shape[1])
+        if fitted._label_binarizer.y_type_ == "multiclass":
             return outputs
         np.minimum(outputs, np.nextafter(outputs.dtype.type(1), outputs.dtype.type(0)), out=outputs)
-        return np.concatenate([1 - outputs, outputs], axis=1) if fitted.n_outputs_ == 1 else outputs
+        return np.concatenate([1 - outputs, outputs], axis=1) if outputs.shape[1] == 1 else outputs
 
     def predict_log_proba(self, X: Any) -> Array:
         """The logarithm of `predict_proba`.
@@ -556,3 +595,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _kind_of(labels: Array) -> str:
+    """Numbers, text or what else NumPy would turn into one another."""
+    if labels.dtype.kind != "O":
+        return "f" if labels.dtype.kind in "biuf" else str(labels.dtype.kind)
+    kinds = [
+        kind for kind, base in (("U", str), ("f", Number)) if all(isinstance(label, base) for label in labels.flat)
+    ]
+    return kinds[0] if kinds else "O"

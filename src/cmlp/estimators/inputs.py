@@ -1,12 +1,18 @@
-"""X as the kernels take it: dense rows or sparse ones, and pieces of it to predict."""
+"""What callers pass, checked by scikit-learn and beyond, as the kernels take it; and pieces of it to predict."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Iterator
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
 from .. import validation as check
 from ..network import Network
@@ -18,6 +24,8 @@ ENTRIES_AT_A_TIME = 1 << 20  # of sparse rows that are made dense to predict the
 
 def as_rows(name: str, X: Any, network: Network) -> Any:
     """A C-contiguous array, or (entries, columns, starts) of sparse rows."""
+    if X.shape[1] != network.layer_sizes[0]:
+        raise ValueError(f"{name} has shape {X.shape}: expected (n, {network.layer_sizes[0]}) as coefs_ have it")
     if not sparse.issparse(X):
         return check.in_precision(name, X, network.dtype, network._kernels)
     X = X.tocsr()
@@ -27,20 +35,97 @@ def as_rows(name: str, X: Any, network: Network) -> Any:
     return entries, columns, np.ascontiguousarray(X.indptr, np.intp)
 
 
-def check_sparse(name: str, X: Any) -> None:
-    """Refuses sparse matrices that contradict themselves, before anything walks them."""
-    if not sparse.issparse(X):
-        return
-    _refuse_malformed(name, X)
+def checked_samples(estimator: Any, name: str, X: Any, reset: bool, dtype: Any = "numeric") -> Any:
+    """X as scikit-learn checks it, and refused where it would read as numbers what is none."""
+    X = _as_it_is_meant(name, X)
+    with naming(name, "finite real numbers, (n_samples, n_features)"):
+        X = validate_data(estimator, X, accept_sparse=["csr", "csc"], dtype=dtype, reset=reset)
+        return X.astype(np.float64) if X.dtype == object else X  # of data frames with extension types
+
+
+def checked_labels(estimator: Any, name: str, y: Any, X: Any, numeric: bool) -> Array:
+    """y as scikit-learn checks it beside X, a column as one axis."""
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
+    y = _as_it_is_meant(name, y, "mV" if not numeric else "mMV")
+    with naming(name, "finite values or labels, (n_samples,) or (n_samples, n_outputs)"):
+        y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
+        if 0 in y.shape or y.ndim > 2:
+            raise ValueError(f"it has shape {y.shape}")
+    if sparse.issparse(y):
+        if numeric:
+            raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
+        y = y.toarray()
+    with naming(f"X and {name}", "as many samples"):
+        check_consistent_length(X, y)
+    labels: Array = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+    return labels
+
+
+def checked_classes(classes: Any) -> Any:
+    """All labels of partial_fit's calls."""
+    if classes is None:
+        return None
+    classes = _as_it_is_meant("classes", classes, "mV")
+    with naming("classes", "the labels of all calls, (n_classes,)"):
+        labels = np.asarray(classes)
+        if labels.ndim != 1 or not len(labels):
+            raise ValueError(f"it has shape {labels.shape}")
+        if labels.dtype.kind == "f":
+            check.finite("classes", labels)
+        unique_labels(classes)
+    return classes
+
+
+def checked_weights(sample_weight: Any, X: Any) -> Array | None:
+    """Sample weights of at least 0, (n_samples,)."""
+    if sample_weight is None:
+        return None
+    name = "sample_weight"
+    if not isinstance(sample_weight, Number):
+        sample_weight = _as_it_is_meant(name, sample_weight, "mMVUS")
+    with naming(name, "finite numbers of at least 0, (n_samples,)"):
+        weights: Array = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    return weights
+
+
+def _as_it_is_meant(name: str, value: Any, refused: str = "mMV") -> Any:
+    """Refuses what would lose its meaning as an array: masks, times and records, and malformed sparse matrices."""
+    if sparse.issparse(value):
+        _refuse_malformed(name, value)
+        return value
+    check.refuse_masked(name, value)
+    if not hasattr(value, "shape") and hasattr(value, "__array__"):
+        value = np.asarray(value)
+    check.refuse_kinds(name, value, refused)
+    return value
+
+
+@contextlib.contextmanager
+def naming(name: str, expected: str) -> Iterator[None]:
+    """What scikit-learn and NumPy refuse, in their words, with the argument's name where these lack it."""
+    try:
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            yield
+    except OverflowError:
+        raise ValueError(f"{name} holds integers too large for float64: expected {expected}") from None
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        if isinstance(error, TypeError | ValueError) and re.search(rf"(?<!\w){name}(?!\w)", str(error)):
+            raise
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(
+            f"{name}: {error}; expected {expected}"
+        ) from error
 
 
 def _refuse_malformed(name: str, X: Any) -> None:
-    check_parts = CHECKS.get(X.format)
-    if check_parts is None:
-        return
+    """Before anything walks it: SciPy's conversions do not look where they read and write."""
     try:
-        check_parts(X)
-    except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+        if X.ndim != 2:
+            raise ValueError(f"it has {X.ndim} axes")
+        CHECKS[X.format](X)
+    except (ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(f"{name} is a malformed sparse matrix: {error}; expected a sound one") from None
 
 
@@ -48,15 +133,26 @@ def _check_coordinates(X: Any) -> None:
     for indices, size in zip((X.row, X.col), X.shape, strict=True):
         if indices.shape != X.data.shape or indices.ndim != 1:
             raise ValueError(f"indices of shape {indices.shape} for entries of shape {X.data.shape}")
-        if len(indices) and not 0 <= indices.min() <= indices.max() < size:
-            raise ValueError(f"indices from {indices.min()} to {indices.max()} of {size}")
+        _check_indices(indices, size)
+
+
+def _check_indices(indices: Array, size: int) -> None:
+    if indices.dtype.kind not in "iu":
+        raise ValueError(f"indices of dtype {indices.dtype}")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < size:
+        raise ValueError(f"indices from {indices.min()} to {indices.max()} of {size}")
+
+
+def _check_keys(X: Any) -> None:
+    if X.nnz:
+        for indices, size in zip(np.array(list(X.keys())).T, X.shape, strict=True):
+            _check_indices(indices, size)
 
 
 def _check_compressed(X: Any) -> None:
     """What SciPy's own check passes over: numbers that are no integers, and starts that fall where the last is 0."""
     for indices in (X.indices, X.indptr):
-        if indices.dtype.kind not in "iu":
-            raise ValueError(f"indices of dtype {indices.dtype}")
+        _check_indices(indices, np.iinfo(np.int64).max)
     if X.indptr.ndim == 1 and (X.indptr[1:] < X.indptr[:-1]).any():
         raise ValueError("indptr must be a non-decreasing sequence")
     X.check_format(full_check=True)
@@ -73,6 +169,9 @@ def _check_lists(X: Any) -> None:
         raise ValueError(f"{X.rows.shape} lists of columns and {X.data.shape} of entries for {X.shape[0]} rows")
     if list(map(len, X.rows)) != list(map(len, X.data)):
         raise ValueError("the lists of columns and of entries differ in length")
+    for columns in X.rows:
+        if columns:
+            _check_indices(np.array(columns), X.shape[1])
 
 
 def _check_diagonals(X: Any) -> None:
@@ -90,6 +189,7 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "csr": _check_compressed,
     "csc": _check_compressed,
     "bsr": _check_blocks,
+    "dok": _check_keys,
     "lil": _check_lists,
     "dia": _check_diagonals,
 }

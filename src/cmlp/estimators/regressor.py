@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
 
 from ..network import OUTPUTS
 from ..scores import r2
@@ -317,17 +315,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     # ---- values ------------------------------------------------------------------------------------
 
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Array]:
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True,
-            dtype=(np.float64, np.float32), reset=reset,
-        )  # fmt: skip
-        return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
-
     def _take_note(self, y: Array, incremental: bool) -> None:
         """Values are all alike."""
 
-    def _refuse_unknown(self, y: Array) -> None:
+    def _refuse_unknown(self, name: str, y: Array) -> None:
         """Values are all alike."""
 
     def _output(self, y: Array) -> tuple[int, str]:

@@ -243,15 +243,22 @@ def options_of(estimator: Any) -> Options:
         warmup_epochs=estimator.warmup_epochs,
         n_threads=estimator.n_threads,
         epsilon_outside=True,
-        alpha=float(estimator.alpha),
-        learning_rate_init=float(estimator.learning_rate_init),
-        power_t=float(estimator.power_t),
-        tol=float(estimator.tol),
-        momentum=float(estimator.momentum),
-        beta_1=float(estimator.beta_1),
-        beta_2=float(estimator.beta_2),
-        epsilon=float(estimator.epsilon),
+        alpha=_float("alpha", estimator.alpha),
+        learning_rate_init=_float("learning_rate_init", estimator.learning_rate_init),
+        power_t=_float("power_t", estimator.power_t),
+        tol=_float("tol", estimator.tol),
+        momentum=_float("momentum", estimator.momentum),
+        beta_1=_float("beta_1", estimator.beta_1),
+        beta_2=_float("beta_2", estimator.beta_2),
+        epsilon=_float("epsilon", estimator.epsilon),
     ).checked_extras()
+
+
+def _float(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}={check.shown(value)}: expected a number that a float can hold") from None
 
 
 def begin_notes(estimator: Any) -> None:
