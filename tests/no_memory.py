@@ -24,7 +24,7 @@ import numpy as np
 import cmlp
 from reference import classes, inputs
 
-SECONDS = 30  # after which an attempt hangs
+SECONDS = 60  # after which an attempt hangs
 SIZES = (40, 300, 70, 5)  # a sample of this network is beyond the stack
 N = 100
 X, Y = inputs(N, SIZES[0]), classes(N, SIZES[-1])
