@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import sysconfig
 
 import numpy
@@ -58,22 +59,25 @@ def extension(name, flags=(), macros=()):
 
 def extensions():
     builds = BUILDS.get(target_machine(), {"baseline": []})
+    wanted = os.environ.get("CMLP_BUILDS", " ".join(builds)).split()
     kernels = [
         extension(f"_{isa}_{precision}", flags, [("CMLP_DOUBLE", double)])
         for isa, flags in builds.items()
         for precision, double in PRECISIONS.items()
+        if isa in wanted
     ]
     return [extension("_cpu"), extension("_call"), *kernels]
 
 
 class BuildExt(build_ext):
-    """Flags by compiler, and the modules in parallel."""
+    """Flags by compiler, and the modules in parallel.  Of flags that contradict each other those in $CFLAGS hold."""
 
     def build_extensions(self):
         msvc = self.compiler.compiler_type == "msvc"
+        asked = shlex.split(os.environ.get("CFLAGS", ""))
         for ext in self.extensions:
-            ext.extra_compile_args = ["/O2", "/fp:precise"] if msvc else CFLAGS + ext.extra_compile_args
-            if sysconfig.get_platform().startswith("linux"):
+            ext.extra_compile_args = ["/O2", "/fp:precise"] if msvc else CFLAGS + ext.extra_compile_args + asked
+            if sysconfig.get_platform().startswith("linux") and "-g" not in asked:
                 ext.extra_link_args = ["-Wl,-s"]
         self.parallel = self.parallel or os.cpu_count()
         super().build_extensions()

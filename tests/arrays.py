@@ -48,11 +48,22 @@ class Arrays:
 class ArraysAtPageEnds(Arrays):
     """Each array ends where memory ends: touching what comes after kills the process."""
 
+    at_end = True
+
     def put(self, a, changes=False):
-        return at_page_end(np.asarray(a, self.dtype))
+        return beside_guard(np.asarray(a, self.dtype), self.at_end)
 
     def index(self, n, below):
-        return at_page_end(super().index(n, below))
+        return beside_guard(super().index(n, below), self.at_end)
+
+
+class ArraysAtPageStarts(ArraysAtPageEnds):
+    """Each array begins where memory begins: touching what comes before kills the process."""
+
+    at_end = False
+
+
+GUARDED = {"ends": ArraysAtPageEnds, "starts": ArraysAtPageStarts}
 
 
 @cache
@@ -60,12 +71,15 @@ def c_library():
     return ctypes.CDLL(None)
 
 
-def at_page_end(a):
+def beside_guard(a, at_end):
+    """A copy between two pages that nobody may touch, directly before the second or after the first."""
     pages = -(-a.nbytes // mmap.PAGESIZE)
-    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
-    end = ctypes.addressof(ctypes.c_char.from_buffer(memory)) + pages * mmap.PAGESIZE
-    if c_library().mprotect(ctypes.c_void_p(end), ctypes.c_size_t(mmap.PAGESIZE), 0):
-        raise OSError("mprotect failed")
-    view = np.frombuffer(memory, a.dtype, a.size, pages * mmap.PAGESIZE - a.nbytes).reshape(a.shape)
+    memory = mmap.mmap(-1, (pages + 2) * mmap.PAGESIZE)
+    first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for guard in (first, first + (pages + 1) * mmap.PAGESIZE):
+        if c_library().mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(mmap.PAGESIZE), 0):
+            raise OSError("mprotect failed")
+    start = (pages + 1) * mmap.PAGESIZE - a.nbytes if at_end else mmap.PAGESIZE
+    view = np.frombuffer(memory, a.dtype, a.size, start).reshape(a.shape)
     view[...] = a
     return view

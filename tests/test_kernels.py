@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arrays import Arrays, ArraysAtPageEnds
+from arrays import GUARDED, Arrays
 from cmlp.kernels import available, kernels
 from engines import engine_of, network
 from kernel_cases import (
@@ -355,23 +355,24 @@ def test_a_state_holds_no_subnormal_numbers(module, dtype, solver, options, batc
 # ---- memory ------------------------------------------------------------------------------------------------
 
 
-def touch_everything(isa, precision):
+def touch_everything(isa, precision, place):
     """Runs every kernel that takes memory as it is given, on arrays with every tail a vector can have."""
-    kernel, sizes = kernels(precision, isa), (0, 1, 3, 7, 15, 16, 31, 65)
+    kernel, sizes, guarded = kernels(precision, isa), (0, 1, 3, 7, 15, 16, 31, 65), GUARDED[place]
     for case, m, n in itertools.product(CASES, sizes, sizes):
-        list(case(kernel, ArraysAtPageEnds(precision), m, n))
+        list(case(kernel, guarded(precision), m, n))
     for (solver, options), n in itertools.product(SOLVERS, sizes):
-        list(updates(kernel, ArraysAtPageEnds(precision), n, solver, options))
-        list(updates(kernel, ArraysAtPageEnds(precision), n, solver, options, rows=3))
+        list(updates(kernel, guarded(precision), n, solver, options))
+        list(updates(kernel, guarded(precision), n, solver, options, rows=3))
     for n in sizes:
-        kernel.activation("gelu", ArraysAtPageEnds(precision).normal(n))
-        kernel.first_not_finite(ArraysAtPageEnds(precision).normal(n))
+        kernel.activation("gelu", guarded(precision).normal(n))
+        kernel.first_not_finite(guarded(precision).normal(n))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
-def test_nothing_beyond_an_array_is_touched(build):
+@pytest.mark.parametrize("place", GUARDED)
+def test_nothing_beyond_an_array_is_touched(build, place):
     code = "import sys, test_kernels; test_kernels.touch_everything(*sys.argv[1:])"
-    child = subprocess.run([sys.executable, "-c", code, *build], cwd=Path(__file__).parent, check=False)
+    child = subprocess.run([sys.executable, "-c", code, *build, place], cwd=Path(__file__).parent, check=False)
     assert child.returncode == 0
 
 

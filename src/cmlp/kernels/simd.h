@@ -29,6 +29,7 @@ typedef int64_t bits_t;
 #define REAL_MIN DBL_MIN
 #define REAL_SQRT sqrt
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcdLL
+#define SIGN_BIT INT64_MIN
 #else
 typedef float real_t;
 typedef int32_t bits_t;
@@ -38,6 +39,7 @@ typedef int32_t bits_t;
 #define REAL_MIN FLT_MIN
 #define REAL_SQRT sqrtf
 #define SQRT_HALF_BITS 0x3f3504f3
+#define SIGN_BIT INT32_MIN
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -232,9 +234,9 @@ INLINE vec vec_max(vec a, vec b) { return vec_where_gt(a, b, a, b); }
 INLINE vec vec_min(vec a, vec b) { return vec_where_gt(b, a, a, b); }
 #endif
 
-INLINE vec vec_abs(vec v) { return as_vec(as_bits(v) & ~((bits_t)1 << (8 * sizeof(bits_t) - 1))); }
+INLINE vec vec_abs(vec v) { return as_vec(as_bits(v) & ~SIGN_BIT); }
 INLINE vec vec_sign_of(vec magnitude, vec sign) { /* magnitude >= 0 */
-    return as_vec(as_bits(magnitude) | (as_bits(sign) & ((bits_t)1 << (8 * sizeof(bits_t) - 1))));
+    return as_vec(as_bits(magnitude) | (as_bits(sign) & SIGN_BIT));
 }
 
 #if VECTOR_BYTES == 64 && CMLP_DOUBLE
