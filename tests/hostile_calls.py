@@ -398,8 +398,7 @@ def with_(name, value):
 
 NETWORK_STATES = {
     **{f"without {name}": (without(name), name) for name in (
-        "layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile", "parameters", "settings",
-        "solver_state",
+        "layer_sizes", "activation", "loss_name", "dtype", "parameters",
     )},
     "short parameters": (with_("parameters", np.ones(10)), "parameters"),
     "one parameter for all": (with_("parameters", np.ones(1)), "parameters"),
@@ -425,11 +424,14 @@ def pickle_cases():
     for what, (change, words) in NETWORK_STATES.items():
         call = lambda _, change=change: state_changed(NET, change)
         yield Refused(f"Network, pickle {what}", nothing, call, KINDS, words)
+    for name in ("out_activation", "quantile", "settings", "solver_state"):  # younger than the oldest pickles
+        call = lambda _, name=name: state_changed(NET, without(name)).forward(X)
+        yield Works(f"Network, pickle without {name}", nothing, call, lambda _: NET().forward(X))
     call = lambda _: state_changed(NET, with_("colour", "red")).forward(X)
     yield Works("Network, pickle with more", nothing, call, lambda _: NET().forward(X))
     for what, state in {"None": None, "a list": [], "text": "x", "nothing": {}}.items():
         call = lambda _, state=state: cmlp.Network.__new__(cmlp.Network).__setstate__(state)
-        yield Refused(f"Network, pickle of {what}", nothing, call, ValueError, "state")
+        yield Refused(f"Network, pickle of {what}", nothing, call, KINDS, "state")
     made = {"Network": NET, "Model": MODEL}
     if HAS["sklearn"]:
         made |= {"MLPClassifier": CLF, "MLPRegressor": REG}
@@ -461,19 +463,26 @@ def estimator_pickle_cases():
             yield Works(f"{what}, pickle without {name}", nothing, call, lambda _, made=made: goes_on(made()))
         call = lambda _, made=made: goes_on(state_changed(made, with_("colour", "red")))
         yield Works(f"{what}, pickle with more", nothing, call, lambda _, made=made: goes_on(made()))
-        for name in ("n_features_in_", "n_outputs_", "_history", "_optimizer", "_random_state"):
+        for name in ("_history", "_optimizer", "_random_state"):
+            call = lambda _, made=made, name=name: state_changed(made, without(name)).predict(X)
+            yield Works(f"{what}, pickle without {name}", nothing, call, lambda _, made=made: made().predict(X))
+            call = lambda _, made=made, name=name: goes_on(state_changed(made, without(name))).shape
+            yield Works(
+                f"{what}, pickle without {name}, in a piece", nothing, call, lambda _, made=made: goes_on(made()).shape
+            )
+        for name in ("n_features_in_", "n_outputs_"):
             call = lambda _, made=made, name=name: goes_on(state_changed(made, without(name)))
             yield Tampered(f"{what}, pickle without {name}", nothing, call, ValueError, name)
         for what_state, state in {"None": None, "a list": [], "text": "x"}.items():
             call = lambda _, made=made, state=state: type(made()).__new__(type(made())).__setstate__(state)
-            yield Refused(f"{what}, pickle of {what_state}", nothing, call, ValueError, "state")
+            yield Refused(f"{what}, pickle of {what_state}", nothing, call, TypeError, "state")
     for name in ("classes_", "_label_binarizer"):
         call = lambda _, name=name: state_changed(CLF, without(name)).predict(X)
         yield Tampered(f"MLPClassifier, pickle without {name}", nothing, call, ValueError, name)
     call = lambda _: state_changed(CLF, with_("_network", NET_OF_OTHERS())).predict(X)
-    yield Tampered("MLPClassifier, pickle with another network", nothing, call, ValueError, "classes_")
+    yield Tampered("MLPClassifier, pickle with another network", nothing, call, ValueError, "n_outputs_")
     call = lambda _: state_changed(CLF, with_("_network", "x")).predict(X)
-    yield Tampered("MLPClassifier, pickle with no network", nothing, call, ValueError, "_network")
+    yield Tampered("MLPClassifier, pickle with no network", nothing, call, TypeError, "_network")
 
 
 def NET_OF_OTHERS():

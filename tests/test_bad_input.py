@@ -629,6 +629,7 @@ INTEGERS = {  # parameter: (calls, what is expected, values outside, kinds that 
     "max_iter": ((MODEL,), NATURAL, [0, -1], ()),
     "n_iter_no_change": ((MODEL,), NATURAL, [0, -5], ()),
     "max_fun": ((MODEL,), NATURAL, [0, -5], ()),
+    "checkpoint_every": ((MODEL,), NATURAL, [0, -5], ()),
     "n_threads": ((FIT, MODEL), "None or a positive integer", [0, -1], ("None",)),
     "verbose": ((MODEL,), VERBOSE, [-1], ("True", "np.True_")),
     "random_state": ((MODEL, "Network"), SEED, [-1, 2**32, 2**64, np.int64(-1)], ("None",)),
@@ -696,6 +697,8 @@ def parameter_cases():
 
 def other_parameter_cases():
     yield parameter("batch_size", MODEL, "all", ValueError, AUTO)
+    for value in (0, 2.5, True, [], {}, object()):
+        yield parameter("checkpoint", MODEL, value, TypeError, "a str, bytes or os.PathLike")
     for value in ("x", -1, 2.0, True, 2**32, [1], Odd()):
         error = ValueError if type(value) is int else TypeError
         call = lambda value=value: net().fit(SAMPLES, CLASSES, shuffle=True, random_state=value)  # noqa: E731
@@ -954,7 +957,19 @@ def test_every_parameter_is_in_the_table():
     """A parameter that is added must be given bad values too."""
     tried = {name.strip() for name in (*NUMBERS, *INTEGERS, *FLAGS, *NAMES)}
     tried |= {name.split(": ")[1].split("=")[0].split("[")[0] for name in (case.name for case in option_cases())}
-    tried |= {"self", "X", "x", "y", "sample_weight", "X_val", "y_val", "dtype", "activation", "layer_sizes"}
+    tried |= {
+        "self",
+        "X",
+        "x",
+        "y",
+        "sample_weight",
+        "X_val",
+        "y_val",
+        "dtype",
+        "activation",
+        "layer_sizes",
+        "checkpoint",
+    }
     network = cmlp.Network
     for call in (network, network.step, network.fit, network.loss_and_gradients, network.trace, cmlp.fit):
         assert set(inspect.signature(call).parameters) <= tried, call

@@ -320,7 +320,7 @@ MESSAGES = {
     r"its header is not a JSON object": lambda: raw("a list"),
     r"its header has no metadata: not a model that cmlp saved": lambda: with_metadata(MISSING),
     r"its checksum does not match its content": lambda: with_metadata({"sha256": "0"}),
-    r"describes 'W_1' as \{.*'I64'.*\}: expected dtype, shape and off": lambda: edited(("W_1", "dtype"), "I64"),
+    r"describes 'W_1' as \{.*'I32'.*\}: expected dtype, shape and off": lambda: edited(("W_1", "dtype"), "I32"),
     r"'W_1' lies at \[0, 8\]: expected \[0, 16\]": lambda: edited(("W_1", "data_offsets"), [0, 8]),
     r"it holds 55 bytes of data, its header describes 56: truncated": lambda: small_file()[:-1],
     r"its format is 'pt': expected 'cmlp model 1'": lambda: edited((*META, "format"), "pt"),
