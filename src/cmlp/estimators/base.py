@@ -87,8 +87,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         try:
             run = self._prepared(X, y, sample_weight, incremental, X_val, y_val)
         except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__ = before  # which takes no memory: it may be at an end
             raise
         if self.solver == "lbfgs":
             run.minimise(events)

@@ -531,8 +531,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self._fit(X, y, sample_weight, incremental=True)
         except BaseException:
             if not hasattr(self, "coefs_"):
-                self.__dict__.clear()
-                self.__dict__.update(before)
+                self.__dict__ = before  # as in `_fit`
             raise
         return self
 
