@@ -35,8 +35,12 @@ def bytes_in_use():
     return used.field_7 + used.field_4  # uordblks, hblkhd
 
 
+clear_caches = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
+
+
 def in_use(shared):
     """Blocks of Python's allocator, bytes of malloc's, references to what many calls share."""
+    clear_caches()  # of attributes, which hold on to up to 4096 names
     gc.collect()
     return np.array([sys.getallocatedblocks(), bytes_in_use(), *map(sys.getrefcount, shared)])
 
