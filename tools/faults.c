@@ -13,11 +13,12 @@ int undefined(void) { return INT_MAX - shared + (shared + 1); }
 
 int race(void) { /* from two threads */
     int i;
-    for (i = 0; i < 100000; i++) shared++;
+    for (i = 0; i < 30000000; i++) shared++; /* for so long that they meet */
     return 0;
 }
 
 int cmlp_uninitialised(void) {
     volatile int *number = malloc(sizeof *number);
-    return *number ? 3 : 4;
+    if (*number) shared++; /* a jump here, not in whoever looks at a result */
+    return 0;
 }
