@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -155,6 +156,31 @@ def test_a_run_that_has_ended_goes_on_for_longer(path, options):
     assert_same(trained(checkpoint=path, max_iter=17, **options), trained(max_iter=17, **options))
 
 
+def test_fewer_epochs_than_a_run_has_behind_it_are_refused(path):
+    trained(checkpoint=path, max_iter=6)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"max_iter=5: checkpoint=.* has 6 epochs behind it, expected as many or more"):
+        trained(checkpoint=path, max_iter=5)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("train", [trained, trained_estimator])
+def test_a_verbose_run_says_where_it_goes_on(path, train, capsys):
+    interrupted(train, path)
+    train(checkpoint=path, verbose=True)
+    assert "the training goes on after 4 epochs" in capsys.readouterr().out
+
+
+def test_what_killed_writes_have_left_is_swept(path):
+    left = path.with_name(f".{path.name}.0123456789abcdef.part")
+    others = [path.with_name(name) for name in (f".{path.name}.part", ".other.0123456789abcdef.part", "notes.part")]
+    for file in (left, *others):
+        file.write_bytes(b"half of it")
+    trained(checkpoint=path, max_iter=1)
+    assert not left.exists()
+    assert all(file.exists() for file in others)
+
+
 @pytest.mark.parametrize("ending", ["stopped", "converged"])
 def test_a_run_that_has_ended_of_itself_has_ended(path, ending):
     options = {"callbacks": lambda state: state.epoch == 4} if ending == "stopped" else {"tol": 10.0}
@@ -203,20 +229,21 @@ def test_fifty_kills_at_random_moments_change_nothing(path, train):
     assert 50 < json.loads(files.read(path)[1]["training"])["solver"]["epochs"] < 2000
     model = train(checkpoint=path, checkpoint_every=500, **options)
     assert_same(model, train(**options))
+    assert os.listdir(path.parent) == [path.name]
 
 
 # ---- refusals, and files that fail --------------------------------------------------------------------------
 
 CHANGES = {
     "X": lambda: trained(X=X + 1, checkpoint="run"),
-    "y": lambda: trained(y=y[::-1].copy(), checkpoint="run"),
-    "sample_weight": lambda: trained(sample_weight=np.arange(1, 91), checkpoint="run"),
-    "learning_rate_init": lambda: trained(learning_rate_init=0.5, checkpoint="run"),
-    "network": lambda: trained(activation="tanh", checkpoint="run"),
-    "start": lambda: trained(random_state=1, checkpoint="run"),
-    "validation": lambda: trained(**OTHERS, checkpoint="run"),
-    "held_out": lambda: trained(early_stopping=True, checkpoint="run"),
-    "scoring": lambda: trained(scoring="loss", checkpoint="run"),
+    "y or label_smoothing": lambda: trained(y=y[::-1].copy(), checkpoint="run"),
+    "sample_weight or class_weight": lambda: trained(sample_weight=np.arange(1, 91), checkpoint="run"),
+    "learning_rate_init=0.5 (0.02 there)": lambda: trained(learning_rate_init=0.5, checkpoint="run"),
+    "hidden_layer_sizes, activation, loss or dtype": lambda: trained(activation="tanh", checkpoint="run"),
+    "random_state, or the parameters that a warm start begins with": lambda: trained(random_state=1, checkpoint="run"),
+    "X_val or y_val": lambda: trained(**OTHERS, checkpoint="run"),
+    "early_stopping=True (False there), X_val or y_val": lambda: trained(early_stopping=True, checkpoint="run"),
+    "scoring=loss (False there)": lambda: trained(scoring="loss", checkpoint="run"),
     "random_state": lambda: trained(random_state=None, checkpoint="run"),
 }
 
@@ -227,7 +254,8 @@ def test_another_training_is_refused_and_the_file_kept(path, monkeypatch, change
     seed = np.random.default_rng(0) if change == "random_state" else 0
     trained(checkpoint="run", random_state=seed, max_iter=3)
     before = Path("run").read_bytes()
-    with pytest.raises(ValueError, match=rf"checkpoint='run' holds another training, which differs in .*{change}"):
+    message = re.escape(f"checkpoint='run' holds another training, which differs in {change}: expected")
+    with pytest.raises(ValueError, match=message):
         CHANGES[change]()
     assert Path("run").read_bytes() == before
 
@@ -236,6 +264,7 @@ def test_another_training_is_refused_and_the_file_kept(path, monkeypatch, change
 def test_bad_checkpoints_are_refused(path, train):
     cases = [
         ({"checkpoint_every": 0}, ValueError, "checkpoint_every"),
+        ({"checkpoint": ""}, ValueError, "checkpoint='': expected the path of a file"),
         ({"checkpoint": 3}, (TypeError, ValueError), "checkpoint"),
         ({"checkpoint": "a\0b"}, ValueError, "checkpoint"),
         ({"checkpoint": path, "solver": "lbfgs"}, ValueError, "checkpoint=.*expected None with solver='lbfgs'"),
@@ -316,3 +345,61 @@ def test_a_full_disk_does_not_end_the_training(path, monkeypatch):
     monkeypatch.undo()
     assert os.listdir(path.parent) == [path.name]  # of epoch 4
     assert_same(trained(checkpoint=path), model)
+
+
+# ---- what a review found ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "then"), [("shuffle", False, True), ("shuffle", True, False), ("n_iter_no_change", 3, 50)]
+)
+def test_an_estimators_other_options_are_another_training(path, name, first, then):
+    trained_estimator(checkpoint=path, max_iter=5, **{name: first})
+    with pytest.raises(ValueError, match=rf"holds another training, which differs in {name}={then}"):
+        trained_estimator(checkpoint=path, max_iter=20, **{name: then})
+
+
+def test_a_refused_checkpoint_leaves_a_warm_start(path):
+    model = trained_estimator(warm_start=True, max_iter=3)
+    other = trained_estimator(warm_start=True, max_iter=3)
+    model.set_params(shuffle=False, checkpoint=path, max_iter=9).fit(X, y)
+    before, scores = other.predict_proba(X), other.validation_scores_
+    with pytest.raises(ValueError, match="holds another training"):
+        other.set_params(checkpoint=path, max_iter=9).fit(X, y, **OTHERS)
+    np.testing.assert_array_equal(other.predict_proba(X), before)
+    assert other._history.validation_scores_ is scores is None
+
+
+WRONG = {
+    "order": lambda arrays, told: arrays.update(order=np.zeros_like(arrays["order"])),
+    "no order": lambda arrays, told: arrays.pop("order"),
+    "NaN": lambda arrays, told: arrays["parameters"].fill(np.nan),
+    "epochs": lambda arrays, told: told["solver"].update(epochs=-3),
+    "text for epochs": lambda arrays, told: told["solver"].update(epochs="x"),
+    "seed": lambda arrays, told: told["solver"].update(seed=-1),
+    "updates": lambda arrays, told: told.update(updates=-5),
+    "outcome": lambda arrays, told: told.update(outcome="zzz"),
+    "curve": lambda arrays, told: told["history"].update(loss_curve_=3),
+    "marks": lambda arrays, told: told.update(marks=3),
+    "random": lambda arrays, told: told.update(random=5),
+}
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_a_checkpoint_with_a_sound_checksum_and_wrong_content_is_refused(path, change):
+    interrupted(trained, path)
+    arrays, metadata = files.read(path)
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    told = json.loads(metadata["training"])
+    change(arrays, told)
+    files.write(path, arrays, metadata | {"training": json.dumps(told)})
+    with pytest.raises(ModelFileError, match=str(path)):
+        trained(checkpoint=path)
+
+
+def test_a_relative_path_stays_where_it_was(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    (path.parent / "elsewhere").mkdir()
+    trained(checkpoint="run", callbacks=lambda state: os.chdir(path.parent / "elsewhere"))
+    assert sorted(os.listdir(path.parent)) == ["elsewhere", "run"]
+    assert os.listdir(path.parent / "elsewhere") == []

@@ -1326,3 +1326,25 @@ def test_scikit_learns_callbacks_hear_the_end_of_what_begins(options):
     mlp = cmlp.MLPClassifier((3,), **{"max_iter": 20, **options})
     mlp.set_callbacks(Ear()).fit(X, y)
     assert heard.count("begin") == heard.count("end") == mlp.n_iter_ + 1
+
+
+def test_assigned_arrays_are_taken_over_once():
+    X, y, name = of_task("iris")
+    model = both(name)[1].fit(X, y)
+    model.coefs_[0] = 2 * model.coefs_[0]
+    given = model.coefs_[0]
+    first = model.predict_proba(X)
+    assert model.coefs_[0] is not given  # but a view of the network
+    network = model._network
+    np.testing.assert_array_equal(model.predict_proba(X), first)
+    assert model._network is network
+    given *= 10
+    np.testing.assert_array_equal(model.predict_proba(X), first)
+
+
+@every_container
+def test_sparse_rows_of_any_format_are_validated_by_a_scorer(container):
+    X, y, name = of_task("sparse")
+    models = [both(name, early_stopping=True, max_iter=3)[1].set_params(scoring="accuracy") for _ in range(2)]
+    models[0].fit(container(X), y), models[1].fit(X, y)
+    assert models[0].validation_scores_ == models[1].validation_scores_

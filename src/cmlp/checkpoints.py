@@ -19,6 +19,15 @@ from .training import PLANNED, History, Samples, Solver
 from .validation import Array, RandomSource
 
 FORMAT = "cmlp checkpoint 1"
+WORDS = {  # what a mark stands for among the arguments
+    "network": "hidden_layer_sizes, activation, loss or dtype",
+    "start": "random_state, or the parameters that a warm start begins with",
+    "y": "y or label_smoothing",
+    "sample_weight": "sample_weight or class_weight",
+    "validation": "X_val or y_val",
+    "held_out": "the samples held out",
+    "X": "X",
+}
 LOST_ON_THE_WAY = ("verbose", "n_threads")  # of the options: they change nothing of the result
 HISTORY = (
     "loss_curve_", "validation_scores_", "validation_loss_curve_", "best_loss_", "best_validation_score_", "converged_",
@@ -40,22 +49,33 @@ class Checkpoint:
     ----------
     outcome : str or None
         How the run that is found in the file ended, None if it has not.
+    news : str or None
+        A line on what was found, for those who want to be told.
     """
 
     def __init__(self, path: Any, every: Any):
         self.path = files.file_path(path, "checkpoint")
+        if not self.path:
+            raise ValueError("checkpoint='': expected the path of a file")
         self.every = check.whole("checkpoint_every", every, 1)
         self.outcome: str | None = None
+        self.news: str | None = None
+        self._place = os.path.abspath(self.path)  # wherever the process goes
         self._arrays: dict[str, Array] = {}
         self._found: dict[str, Any] | None = None
-        if os.path.lexists(self.path):
-            self._arrays, self._found = _read(self.path)
+        if os.path.exists(self._place):
+            try:
+                self._arrays, self._found = _read(self._place)
+            except ModelFileError as error:
+                problem = f"{error.problem}; as a checkpoint, remove it to train from the start"
+                raise ModelFileError(self.path, problem) from None
+        files.sweep(self._place)
 
     def begin_random(self, random: RandomSource, given: bool) -> None:
         """Before anything is drawn: numbers that nobody gave a seed for are drawn as in the run that is found."""
         if self._found is not None and not given:
             if self._found["random"]["start"]["bit_generator"] != _state_of(random)["bit_generator"]:
-                raise self._another(["random_state"])
+                raise self._another("random_state")
             _set_state(random, self._found["random"]["start"])
         self._random, self._random_start = random, _state_of(random)
 
@@ -84,7 +104,7 @@ class Checkpoint:
         except OSError as error:
             warnings.warn(
                 f"checkpoint={check.shown(self.path)} could not be written after epoch {self._solver.epochs}: {error}; "
-                "the training goes on, the file holds an earlier epoch", stacklevel=2,
+                "the training goes on, and the file, if it is there, holds an earlier epoch", stacklevel=2,
             )  # fmt: skip
 
     # ---- to and from the file ----------------------------------------------------------------------
@@ -106,22 +126,20 @@ class Checkpoint:
             "random": {"start": self._random_start, "now": _state_of(self._random)},
         }
         present = {name: array for name, array in arrays.items() if array is not None}
-        files.write(self.path, present, {"format": FORMAT, "training": json.dumps(described, default=_as_json)})
+        files.write(self._place, present, {"format": FORMAT, "training": json.dumps(described, default=_as_json)})
 
     def _restore(self, found: dict[str, Any]) -> None:
-        others = [name for name in self._marks if found["marks"].get(name) != self._marks[name]]
-        if others or set(found["marks"]) != set(self._marks):
-            raise self._another(others)
-        size, dtype = self._network.parameters.size, self._network.dtype
-        expected = {
-            "parameters": ((size,), dtype),
-            "solver": ((2, size), dtype),
-            "best_parameters": ((size,), dtype),
-            "order": (None if self._order is None else self._order.shape, np.dtype(np.int64)),
-        }
-        for name, array in self._arrays.items():
-            if (array.shape, array.dtype) != expected.get(name):
-                raise ModelFileError(self.path, f"its array {name} does not belong to this training")
+        if found["marks"] != self._marks:
+            raise self._another(differences(found["marks"], self._marks))
+        try:
+            self._check(found)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ModelFileError(self.path, f"it does not hold a state of this training ({error})") from None
+        if found["solver"]["epochs"] > self._solver.options.max_iter:
+            raise ValueError(
+                f"max_iter={self._solver.options.max_iter}: checkpoint={check.shown(self.path)} has "
+                f"{found['solver']['epochs']} epochs behind it, expected as many or more"
+            )
         self._network.parameters[:] = self._arrays["parameters"]
         if self._order is not None:
             self._order[:] = self._arrays["order"]
@@ -136,13 +154,53 @@ class Checkpoint:
             self._network._set_solver(*self._solver.settings())
             self._network._engine.solver_state = found["updates"], self._arrays.get("solver")
         self.outcome = found["outcome"]
+        went = "has ended" if self.outcome in ("converged", "stopped") else "goes on"
+        self.news = f"checkpoint {self.path!r}: the training {went} after {self._solver.epochs} epochs"
 
-    def _another(self, names: list[str]) -> ValueError:
-        what = f"differs in {', '.join(names)}" if names else "takes other options"
+    def _check(self, found: dict[str, Any]) -> None:
+        """What the checksum of a file cannot tell."""
+        size, dtype, order = self._network.parameters.size, self._network.dtype, self._order
+        shapes: dict[str, Any] = {"parameters": (size,), "solver": (2, size), "best_parameters": (size,)}
+        if order is not None:
+            shapes["order"] = order.shape
+        for name, array in self._arrays.items():
+            wanted = np.dtype(np.int64) if name == "order" else dtype
+            if (array.shape, array.dtype) != (shapes.get(name), wanted) or not np.isfinite(array).all():
+                raise ValueError(f"its array {name} is not one of this training")
+        if order is not None and not np.array_equal(np.sort(self._arrays["order"]), np.sort(order)):
+            raise ValueError("its order is not one of these samples")
+        if found["outcome"] not in (None, "max_iter", "converged", "stopped"):
+            raise ValueError(f"outcome={check.shown(found['outcome'])}")
+        solver, history = found["solver"], found["history"]
+        whole = {"updates": found["updates"], **{name: solver[name] for name in ("epochs", "seed")}}
+        for name, value in {**whole, **{name: history[name] for name in ("samples_seen", "stalled")}}.items():
+            check.whole(name, value, 0)
+        for name in ("learning_rate", "last_rate"):
+            check.number(name, solver[name], 0)
+        for curve in (
+            history["loss_curve_"],
+            history["validation_scores_"] or [],
+            history["validation_loss_curve_"] or [],
+        ):
+            if not isinstance(curve, list) or not all(type(value) in (int, float) for value in curve):
+                raise ValueError("its curves are not lists of numbers")
+
+    def _another(self, what: str) -> ValueError:
         return ValueError(
-            f"checkpoint={check.shown(self.path)} holds another training, which {what}: expected the arguments of the "
-            "run to go on with, a path where no file is, or the file removed"
+            f"checkpoint={check.shown(self.path)} holds another training, which differs in {what}: expected the "
+            "arguments of the run to go on with, or a path where no file is.  Each training needs a file of its own, "
+            "each warm start and each fit of a search or of a cross-validation too"
         )
+
+
+def differences(found: dict[str, Any], marks: dict[str, Any]) -> str:
+    """In words; what follows from another difference is left out."""
+    names = [name for name in marks if found.get(name) != marks[name]]
+    if "network" in names:
+        names = [name for name in names if name != "start"]
+    if len(names) > 1:
+        names = [name for name in names if name != "held_out"]
+    return ", ".join(WORDS.get(name) or f"{name}={marks[name]} ({found.get(name)} there)" for name in names)
 
 
 def _read(path: str) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -155,6 +213,9 @@ def _read(path: str) -> tuple[dict[str, Array], dict[str, Any]]:
         whole = set(SOLVER) == set(described["solver"]) and set(HISTORY) == set(described["history"])
         if not (present and whole and {"marks", "outcome", "updates", "random"} <= set(described)):
             raise ValueError("something is missing")
+        parts = (described["marks"], described["random"], described["random"]["start"], described["random"]["now"])
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError("marks or random")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         problem = f"its description is not that of a training ({type(error).__name__}: {error})"
         raise ModelFileError(path, problem) from None

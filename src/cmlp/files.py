@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import reprlib
 import secrets
 import stat
@@ -59,6 +60,16 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+
+
+def sweep(path: str) -> None:
+    """Removes what writes to this path that were killed have left beside it."""
+    folder, name = os.path.split(os.path.realpath(path))
+    left = re.compile(re.escape(f".{name[:32]}.") + r"[0-9a-f]{16}\.part")
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            if left.fullmatch(entry):
+                os.unlink(os.path.join(folder, entry))
 
 
 def file_path(path: Any, name: str = "path") -> str:

@@ -15,7 +15,7 @@ from .lbfgs import minimise
 from .model import Model, score_of
 from .network import Network, precision
 from .options import Options
-from .progress import Progress
+from .progress import Progress, say
 from .training import Samples, Solver, Watch, hold_out, train
 from .validation import Array
 
@@ -389,6 +389,8 @@ def fit(
     if saved is not None:
         order = rows if options.shuffle else None
         saved.attach(network, solver_run, model._history, samples, order, held, scoring)
+        if options.verbose and saved.news is not None:
+            say(saved.news)
     try:
         with Progress(options) as progress:
             outcome = _run(model, samples, solver_run, watch, random, heard, progress, saved)

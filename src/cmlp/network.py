@@ -153,6 +153,7 @@ class Network(Caller):
             self.layer_sizes, activations, codes["loss"][self.loss_name], self.parameters,
             codes["activation"].get(self.out_activation, 0), self.quantile,
         )  # fmt: skip
+        self._first_not_finite = self._kernels.first_not_finite
         self._predict_one = self._engine.predict_one
         self._predict = self._engine.predict
         self._step_one = self._engine.step_one
@@ -460,13 +461,12 @@ class Network(Caller):
 
     def _sound(self, outputs: Array, where: str) -> Array:
         """Outputs as they are, unless they are NaN or made of parameters that are not finite."""
-        flat = outputs.reshape(-1)
-        if self._kernels.first_not_finite(flat) < 0:
+        if self._first_not_finite(outputs) < 0:
             return outputs
         bad = self._kernels.first_not_finite(self.parameters)
         if bad >= 0:
             raise ValueError(f"{where} hold {self.parameters[bad]}, the outputs mean nothing: expected finite numbers")
-        if np.isnan(flat).any():
+        if np.isnan(outputs).any():
             raise ValueError("X is too large for this network, whose outputs are NaN: expected smaller numbers")
         return outputs
 

@@ -37,7 +37,7 @@ class Options(NamedTuple):
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
-    n_iter_no_change: int = 10
+    n_iter_no_change: float = 10
     max_fun: int = 15000
     dropout: float | tuple[float, ...] = 0.0
     input_dropout: float = 0.0

@@ -141,6 +141,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         copied.__dict__ = self.__dict__.copy()
         return copied
 
+    def _to_predict(self) -> BaseMLP:
+        """Such a copy.  Arrays that were assigned to `coefs_` and `intercepts_` become views of a network first."""
+        held = self.__dict__
+        copied = object.__new__(type(self))
+        copied.__dict__ = held.copy()
+        if "coefs_" in held and copied._network_at_hand() is not held.get("_network"):
+            names = ("_history", "_optimizer", "_network", "coefs_", "intercepts_", "n_layers_", "_views")
+            held.update({name: copied.__dict__[name] for name in names if name in copied.__dict__})
+        return copied
+
     def _prepared(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, classes: Any
     ) -> Run:
@@ -160,6 +170,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X_given, y_given = X, y
         X, y = self._checked("X", X, "y", y, reset=first)
+        if hasattr(X, "tocsr"):
+            X_given = X.tocsr()
         self._take_note(y, incremental)
         sample_weight = checked_weights(sample_weight, X)
         self._random_state = check_random_state(self.random_state)
@@ -176,6 +188,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             begin_notes(self)
         else:
             network = self._fitted_network(sizes)
+            self._history = copy.copy(self._history)
         self._hold(network)
         targets = checked_targets("y", network, self._encoded(y))
         weights = check.weights(
@@ -267,11 +280,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         views = state.get("_views", ())
         coefs: Any = state["coefs_"]
         intercepts: Any = state.get("intercepts_")
+        lists = type(coefs) is type(intercepts) is list
+        if lists and len(coefs) + len(intercepts) == len(views) and all(map(is_, (*coefs, *intercepts), views)):
+            return self._network  # type: ignore[no-any-return]
         for name, given in (("coefs_", coefs), ("intercepts_", intercepts)):
             if not isinstance(given, list | tuple | np.ndarray):
                 raise ValueError(f"{name}={check.shown(given)}: expected a list of arrays, one for each layer")
-        if len(coefs) + len(intercepts) == len(views) and all(map(is_, (*coefs, *intercepts), views)):
-            return self._network  # type: ignore[no-any-return]
         sizes, dtype = _sizes_of(coefs, intercepts)
         network = state.get("_network")
         if network is None or network.layer_sizes != sizes or network.dtype != dtype:

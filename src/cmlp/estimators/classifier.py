@@ -51,7 +51,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         epochs and down again to almost 0.  adam takes invscaling and adaptive for constant, as in scikit-learn.
     learning_rate_init : float, above 0, default 0.001
         The rate at the start, and of one_cycle at its peak.
-    power_t : float, at least 0, default 0.5
+    power_t : float in [0, 10], default 0.5
         Of invscaling.
     max_iter : int, at least 1, default 200
         Epochs at most, or iterations of lbfgs.
@@ -474,7 +474,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         ndarray of shape (n_samples,), or (n_samples, n_labels) of indicators for multilabel
         """
-        fitted = self._as_it_is()
+        fitted = self._to_predict()
         outputs = fitted._outputs(X)
         single, classes = outputs.shape[1] == 1, fitted._classes_of(outputs.shape[1])
         if fitted._is_multilabel() or len(classes) < 2:
@@ -498,7 +498,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             Rows sum to one; for multilabel each column is the probability of its label.  That of a label, or of the
             second of two classes, stays below one, also where one is the nearest number.
         """
-        fitted = self._as_it_is()
+        fitted = self._to_predict()
         outputs = fitted._outputs(X)
         fitted._classes_of(outputs.shape[1])
         if fitted._label_binarizer.y_type_ == "multiclass":
@@ -548,6 +548,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             For data or parameters out of range; the estimator stays as it was.
         DivergenceError
             If the loss or the parameters become NaN or infinite; the estimator holds the last finite parameters.
+        RuntimeError
+            If another thread is fitting this estimator.
+        OSError, ModelFileError
+            If the checkpoint cannot be read, is damaged, or cannot be written when the training begins.
 
         Warns
         -----

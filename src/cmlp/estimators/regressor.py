@@ -43,7 +43,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         epochs and down again to almost 0.  adam takes invscaling and adaptive for constant, as in scikit-learn.
     learning_rate_init : float, above 0, default 0.001
         The rate at the start, and of one_cycle at its peak.
-    power_t : float, at least 0, default 0.5
+    power_t : float in [0, 10], default 0.5
         Of invscaling.
     max_iter : int, at least 1, default 200
         Epochs at most, or iterations of lbfgs.
@@ -348,7 +348,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
-        outputs = self._as_it_is()._outputs(X)
+        outputs = self._to_predict()._outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     @with_callbacks
@@ -378,6 +378,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             For data or parameters out of range; the estimator stays as it was.
         DivergenceError
             If the loss or the parameters become NaN or infinite; the estimator holds the last finite parameters.
+        RuntimeError
+            If another thread is fitting this estimator.
+        OSError, ModelFileError
+            If the checkpoint cannot be read, is damaged, or cannot be written when the training begins.
 
         Warns
         -----

@@ -135,6 +135,8 @@ class Run:
         order = self.place if estimator.shuffle else None
         saved.attach(self.network, estimator._optimizer, history, self.samples, order, self.held, estimator.scoring)
         self.saved, self.epochs = saved, estimator._optimizer.epochs
+        if estimator.verbose and saved.news is not None:
+            say(saved.news)
         if self.epochs > 0:
             note(estimator, self.watch, self.epochs, show=False)
 
@@ -232,9 +234,13 @@ def options_of(estimator: Any) -> Options:
         schedule = "constant"
     return Options(
         solver=estimator.solver,
-        batch_size=estimator.batch_size,
+        batch_size=estimator.batch_size if isinstance(estimator.batch_size, str) else int(estimator.batch_size),
         learning_rate=schedule,
         max_iter=int(estimator.max_iter),
+        shuffle=bool(estimator.shuffle),
+        early_stopping=bool(estimator.early_stopping),
+        validation_fraction=float(estimator.validation_fraction),
+        n_iter_no_change=estimator.n_iter_no_change,
         max_fun=int(estimator.max_fun),
         nesterovs_momentum=bool(estimator.nesterovs_momentum),
         dropout=estimator.dropout,

@@ -1,4 +1,5 @@
 # The class that Python sees: it checks shapes, releases the GIL and calls the kernels.
+import os
 from threading import Thread
 
 cimport cython
@@ -41,6 +42,18 @@ cdef extern from "Python.h":
     PyThreadState *PyThreadState_Get() noexcept
     uint64_t PyThreadState_GetID(PyThreadState *thread) noexcept
 
+cdef long process = 1   # this process; asking the system for it would take a fifth of a step
+
+
+def count_fork():
+    global process
+    process += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=count_fork)
+
+
 cdef class Engine(Predictor):
     """A network that can be trained, by one caller at a time.
 
@@ -73,7 +86,7 @@ cdef class Engine(Predictor):
 
     cdef int begin_training(self) except -1:
         """A thread that a fork has left behind in the parent process does not train here: its place is free."""
-        cdef long before = turn_of(&self.turn), process = this_process()
+        cdef long before = turn_of(&self.turn)
         cdef uint64_t me = PyThreadState_GetID(PyThreadState_Get())
         if before == process or (before != 0 and self.holder == me) or not take_turn(&self.turn, before, process):
             raise RuntimeError("this network is being trained by another thread: give each thread a network of its own")

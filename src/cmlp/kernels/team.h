@@ -9,12 +9,9 @@
 #define NOMINMAX
 #include <windows.h>
 #define GIVE_WAY() SwitchToThread()
-static long this_process(void) { return 1; } /* none is a copy of another */
 #else
 #include <sched.h>
-#include <unistd.h>
 #define GIVE_WAY() sched_yield()
-static long this_process(void) { return (long)getpid(); }
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)

@@ -7,7 +7,6 @@ cdef extern from "team.h":
     void team_start(team_t *team, long started) noexcept nogil
     bint team_wait_for_start(team_t *team) noexcept nogil
     bint team_is_ready(team_t *team) noexcept nogil
-    long this_process() noexcept nogil
     long turn_of(long *turn) noexcept nogil
     void end_turn(long *turn) noexcept nogil
     bint take_turn(long *turn, long from_, long to) noexcept nogil
