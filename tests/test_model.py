@@ -1,5 +1,7 @@
 """cmlp.fit and Model: what they reach on real data; how they read labels, weights and seeds, and score."""
 
+import copy
+import pickle
 import warnings
 from functools import cache
 
@@ -522,3 +524,55 @@ def test_numpys_own_random_numbers_are_left_alone():
     np.random.seed(3)  # noqa: NPY002
     seeded_run(None, {})
     assert np.random.random_sample() == np.random.RandomState(3).random_sample()  # noqa: NPY002
+
+
+# ---- names of columns --------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["pandas", "polars"])
+def frames(request):
+    """Makes data frames of an array's columns under names."""
+    library = pytest.importorskip(request.param)
+    return lambda X, names: library.DataFrame(dict(zip(names, X.T, strict=True)))
+
+
+@pytest.mark.parametrize("call", ["predict", "predict_proba", "score"])
+def test_columns_are_those_of_fit(frames, call, tmp_path):
+    X, y = real_data("iris")
+    names = ["sepal length", "sepal width", "petal length", "petal width"]
+    fitted = cmlp.fit(frames(X, names), y, max_iter=3, random_state=0)
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    rest = (y,) if call == "score" else ()
+    for model in (fitted, cmlp.load(path), pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        method = getattr(model, call)
+        assert list(model.feature_names_in_) == names
+        np.testing.assert_array_equal(method(frames(X, names), *rest), method(X, *rest))
+        with pytest.raises(ValueError, match="X has its columns in another order, 'petal width' at 0: expected 'sepal"):
+            method(frames(X[:, ::-1], names[::-1]), *rest)
+        with pytest.raises(
+            ValueError, match=r"X has columns \['w'\] and lacks \['petal width'\]: expected those of fit"
+        ):
+            method(frames(X, [*names[:3], "w"]), *rest)
+
+
+def test_a_model_of_an_array_knows_no_columns(frames):
+    X, y = real_data("iris")
+    model = cmlp.fit(X, y, max_iter=3, random_state=0)
+    assert model.feature_names_in_ is None
+    np.testing.assert_array_equal(model.predict(frames(X, "abcd")), model.predict(X))
+
+
+def test_columns_of_the_validation_set(frames):
+    X, y = real_data("iris")
+    with pytest.raises(ValueError, match="X_val has its columns in another order"):
+        cmlp.fit(frames(X, "abcd"), y, X_val=frames(X, "dcba"), y_val=y, max_iter=3)
+
+
+@pytest.mark.parametrize(("names", "error"), [([1, 2, 3, 4], TypeError), (["a"], ValueError), ("abcd", TypeError)])
+def test_pickled_names_are_checked(names, error):
+    X, y = real_data("iris")
+    model = cmlp.fit(X, y, max_iter=1)
+    model.feature_names_in_ = names
+    with pytest.raises(error, match="feature_names_in_"):
+        pickle.loads(pickle.dumps(model))

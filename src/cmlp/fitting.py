@@ -368,6 +368,7 @@ def fit(
     if saved is not None:
         saved.begin_random(random, given=random_state is not None)
 
+    columns = check.column_names(X)
     X = check.numeric_array("X", X)
     check.rows_of("X", X, None)
     task = read_task(y, loss)
@@ -380,7 +381,7 @@ def fit(
     X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
     weights = _by_class(task, class_weight, "y", targets, weights, chosen)
     weights = _relative(check.weights("sample_weight", weights, len(X), chosen, network._kernels))
-    model = Model(network, task)
+    model = Model(network, task, feature_names_in_=columns)
     rows, held = _validation_set(model, X, targets, weights, X_val, y_val, class_weight, options, random)
     validate = None if held is None else _validator(model, held, scoring, y_val)
     samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
@@ -521,6 +522,7 @@ def _validation_set(
     everything = np.arange(len(X), dtype=np.intp)
     task, network = model._task, model.network
     if X_val is not None:
+        check.same_columns("X_val", X_val, model.feature_names_in_)
         X_val = network._rows(X_val, "X_val")
         encoded = task.targets("y_val", y_val, len(X_val))
         encoded = check.targets(

@@ -27,6 +27,8 @@ class Model:
     classes_ : ndarray of shape (C,) or None
         The labels, sorted; None for regression.
     n_features_in_ : int
+    feature_names_in_ : ndarray of str, (n_features_in_,), or None
+        The columns of the data frame it was trained on; a data frame with others, or in another order, is refused.
     loss_curve_ : list of float
         Mean training loss of each epoch, the L2 term included.
     validation_scores_ : list of float or None
@@ -41,10 +43,13 @@ class Model:
         Whether the training stopped because it improved no more, rather than at max_iter.
     """
 
-    def __init__(self, network: Network, task: Task, history: History | None = None):
+    def __init__(
+        self, network: Network, task: Task, history: History | None = None, feature_names_in_: Array | None = None
+    ):
         self.network = network
         self._task = task
         self._history = history if history is not None else History()
+        self.feature_names_in_ = feature_names_in_
 
     task = property(lambda self: self._task.kind)
     classes_ = property(lambda self: self._task.classes)
@@ -59,13 +64,14 @@ class Model:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Of a pickle or a copy: refuses parts that do not go together."""
-        held = {"_history": History(), **check.state("Model", state, ("network", "_task"))}
+        held = {"_history": History(), "feature_names_in_": None, **check.state("Model", state, ("network", "_task"))}
         for name, kind in (("network", Network), ("_task", Task), ("_history", History)):
             if not isinstance(held[name], kind):
                 raise TypeError(
                     f"the {name} of a pickled Model is {check.shown(held[name])}: expected a {kind.__name__}"
                 )
         _check_parts(held["network"], held["_task"])
+        check.names("feature_names_in_", held["feature_names_in_"], held["network"].layer_sizes[0])
         self.__dict__.update(held)
 
     def __repr__(self) -> str:
@@ -114,6 +120,7 @@ class Model:
         return self._task.probabilities(self._outputs(X))
 
     def _outputs(self, X: Any) -> Array:
+        check.same_columns("X", X, self.feature_names_in_)
         return self.network._sound(self.network.forward(X), "parameters")
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -125,7 +132,7 @@ class Model:
         y : array-like of shape (n,) or (n, outputs)
         sample_weight : array-like of shape (n,), optional
         """
-        outputs = self._outputs(check.numeric_array("X", X))
+        outputs = self._outputs(X)
         if outputs.ndim != 2:
             raise ValueError(f"X has shape {np.shape(X)}: expected (n, {self.n_features_in_})")
         n = len(outputs)
@@ -147,7 +154,7 @@ class Model:
         """
         from . import saved  # here and in `load`: `import cmlp` is to stay quick
 
-        saved.write(path, self.network, self._task, self._history)
+        saved.write(path, self.network, self._task, self._history, self.feature_names_in_)
 
 
 def _check_parts(network: Network, task: Task) -> None:

@@ -29,15 +29,16 @@ LABEL_DTYPE = re.compile("[<>|]?(b1|[iu][1248]|f[248]|[US][0-9]{1,9}|O)")
 LABEL_BYTES = 2**24  # that labels may take, or 8 times what the parameters take
 
 
-def write(path: Any, network: Network, task: Task, history: History) -> None:
+def write(path: Any, network: Network, task: Task, history: History, feature_names: Array | None) -> None:
     """Tensors W_1, b_1, ... and, as metadata, everything else in JSON; refuses what `read` would."""
     if not np.isfinite(network.parameters).all():
         raise ValueError("the model's parameters are not all finite: a file of them would not load")
-    text = json.dumps(_description(network, task, history))
+    text = json.dumps(_description(network, task, history, feature_names))
     described = json.loads(text)
     try:
         _task(described["task"], network.layer_sizes[-1], network.parameters.nbytes)
         _history(described["history"])
+        check.names("feature_names", described["feature_names"], network.layer_sizes[0])
     except MALFORMED as error:
         raise ValueError(f"a file of this model would not load ({type(error).__name__}: {error})") from None
     arrays = {}
@@ -46,7 +47,7 @@ def write(path: Any, network: Network, task: Task, history: History) -> None:
     files.write(path, arrays, {"format": FORMAT, "model": text})
 
 
-def read(path: Any) -> tuple[Network, Task, History]:
+def read(path: Any) -> tuple[Network, Task, History, Array | None]:
     """What `write` wrote; ModelFileError for anything else."""
     path = files.file_path(path)
     arrays, metadata = files.read(path)
@@ -59,13 +60,14 @@ def read(path: Any) -> tuple[Network, Task, History]:
         raise ModelFileError(path, problem) from None
 
 
-def _description(network: Network, task: Task, history: History) -> dict[str, Any]:
+def _description(network: Network, task: Task, history: History, feature_names: Array | None) -> dict[str, Any]:
     return {
         "layer_sizes": network.layer_sizes,
         "activation": network.activation,
         "dtype": network.dtype.name,
         "out_activation": network.out_activation if network.loss_name in DISTANCES else None,
         "quantile": network.quantile,
+        "feature_names": None if feature_names is None else list(feature_names),
         "task": {
             "kind": task.kind,
             "loss": task.loss,
@@ -84,7 +86,9 @@ def _description(network: Network, task: Task, history: History) -> dict[str, An
     }
 
 
-def _from_description(arrays: dict[str, Array], described: dict[str, Any]) -> tuple[Network, Task, History]:
+def _from_description(
+    arrays: dict[str, Array], described: dict[str, Any]
+) -> tuple[Network, Task, History, Array | None]:
     sizes = check.sizes("layer_sizes", described["layer_sizes"], 2)
     dtype = precision("dtype", described["dtype"])
     expected: dict[str, tuple[int, ...]] = {}
@@ -103,7 +107,8 @@ def _from_description(arrays: dict[str, Array], described: dict[str, Any]) -> tu
     for layer in range(1, len(sizes)):
         network.weights[layer - 1][...] = arrays[f"W_{layer}"]
         network.biases[layer - 1][...] = arrays[f"b_{layer}"]
-    return network, task, _history(described["history"])
+    names = check.names("feature_names", described.get("feature_names"), sizes[0])  # older files lack it
+    return network, task, _history(described["history"]), names
 
 
 def _task(described: dict[str, Any], outputs: int, parameter_bytes: int) -> Task:

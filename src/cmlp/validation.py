@@ -190,6 +190,42 @@ def refuse_masked(name: str, value: Any) -> None:
         raise ValueError(f"{name} has {value.mask.sum()} masked entries: expected none, fill or drop them first")
 
 
+def column_names(frame: Any) -> Array | None:
+    """Of a data frame whose columns are all named by strings."""
+    columns = getattr(frame, "columns", None)
+    found = list(columns) if isinstance(columns, Iterable) else []
+    return np.array(found, object) if found and all(isinstance(name, str) for name in found) else None
+
+
+def same_columns(name: str, frame: Any, known: Array | None) -> None:
+    """Refuses a data frame with columns other than these, or in another order, where both have names."""
+    found = column_names(frame) if known is not None else None
+    if known is None or found is None or np.array_equal(found, known):
+        return
+    if sorted(found) == sorted(known):
+        i = int((found != known).argmax())
+        raise ValueError(
+            f"{name} has its columns in another order, {found[i]!r} at {i}: expected {known[i]!r}, as in fit"
+        )
+    new, missing = (
+        [each for each in some if each not in set(others)] for some, others in ((found, known), (known, found))
+    )
+    raise ValueError(
+        f"{name} has columns {shown(new)} and lacks {shown(missing)}: expected those of fit, in their order"
+    )
+
+
+def names(name: str, value: Any, n: int) -> Array | None:
+    """n strings in an array, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, list | np.ndarray) or not all(isinstance(each, str) for each in value):
+        raise TypeError(f"{name}={shown(value)}: expected strings or None")
+    if len(value) != n:
+        raise ValueError(f"{name} has length {len(value)}: expected {n}")
+    return np.array(value, object)
+
+
 def refuse_kinds(name: str, value: Any, refused: str) -> None:
     """Refuses an array, or a data frame with a column, of one of these kinds of dtype."""
     for dtype in _dtypes_of(value):
