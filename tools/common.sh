@@ -8,7 +8,11 @@ target='' reason=''
 trap 'code=$?; rm -rf "$work"; [ -z "$target" ] || echo "$target: FAILED (${reason:-see above})"; exit $code' EXIT
 
 begin() { target=$1; }
-ran() { echo "$target: RUN ($1 passed)"; target=''; } # tests passed
+ran() { # how many tests passed
+    [ "${1:-0}" -gt 0 ] || fail "no test was run"
+    echo "$target: RUN ($1 passed)"
+    target=''
+}
 built() { echo "$target: BUILT, not run ($1)"; target=''; }
 fail() { reason=$*; exit 1; }
 
