@@ -248,9 +248,9 @@ def _dtypes_of(value: Any) -> Any:
 
 def _from_objects(name: str, array: Array) -> Array:
     """Numbers that came as Python objects, as from a mixed data frame."""
-    for position, entry in enumerate(array.flat):
-        if isinstance(entry, NOT_REAL) or not hasattr(entry, "__float__"):
-            raise TypeError(f"{name} holds {shown(entry)} at flat position {position}: expected real numbers")
+    for flat, value in enumerate(array.flat):
+        if isinstance(value, NOT_REAL) or not hasattr(value, "__float__"):
+            raise TypeError(f"{name}{_place(array, flat)}={shown(value)}: expected real numbers")
     try:
         return array.astype(np.float64)
     except OverflowError:
@@ -278,8 +278,12 @@ def finite(name: str, array: Array) -> None:
 
 def entry(name: str, array: Array, flat: int) -> str:
     """An entry in a message: its place and value."""
+    return f"{name}{_place(array, flat)}={array.flat[flat]!s}"
+
+
+def _place(array: Array, flat: int) -> str:
     place = ", ".join(str(i) for i in np.unravel_index(flat, array.shape))
-    return f"{name}[{place}]={array.flat[flat]!s}"
+    return f"[{place}]" if place else ""
 
 
 def samples(name: str, value: Any, features: int | None, dtype: np.dtype[Any], kernels: Kernels) -> Array:

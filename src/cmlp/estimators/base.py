@@ -143,9 +143,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _to_predict(self) -> BaseMLP:
         """Such a copy.  Arrays that were assigned to `coefs_` and `intercepts_` become views of a network first."""
-        held = self.__dict__
-        copied = object.__new__(type(self))
-        copied.__dict__ = held.copy()
+        held, copied = self.__dict__, self._as_it_is()
         if "coefs_" in held and copied._network_at_hand() is not held.get("_network"):
             names = ("_history", "_optimizer", "_network", "coefs_", "intercepts_", "n_layers_", "_views")
             held.update({name: copied.__dict__[name] for name in names if name in copied.__dict__})
