@@ -472,13 +472,13 @@ INLINE vec vec_round(vec v) { return (v + vec_set(ROUNDER)) - vec_set(ROUNDER); 
 
 /* 2^n for integral n from the smallest normal exponent to the largest. */
 INLINE vec vec_pow2(vec n) {
-    return as_vec((as_bits(n + vec_set(ROUNDER)) + ivec_set(EXPONENT_BIAS)) << MANTISSA_BITS);
+    return as_vec((ivec)((words)(as_bits(n + vec_set(ROUNDER)) + ivec_set(EXPONENT_BIAS)) << MANTISSA_BITS));
 }
 
-/* v = mantissa * 2^exponent with the mantissa in [sqrt(1/2), sqrt(2)); v positive and normal. */
+/* v = mantissa * 2^exponent with the mantissa in [sqrt(1/2), sqrt(2)); v positive and normal.  Of other v something. */
 INLINE vec vec_split(vec v, vec *exponent) {
     const ivec sqrt_half = ivec_set((bits_t)SQRT_HALF_BITS);
-    ivec offset = as_bits(v) - sqrt_half;
+    ivec offset = (ivec)((words)as_bits(v) - (words)sqrt_half); /* unsigned: it may wrap */
     ivec mantissa = (offset & ivec_set(((bits_t)1 << MANTISSA_BITS) - 1)) + sqrt_half;
     *exponent = as_vec((offset >> MANTISSA_BITS) + as_bits(vec_set(ROUNDER))) - vec_set(ROUNDER);
     return as_vec(mantissa);
