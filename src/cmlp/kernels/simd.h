@@ -77,15 +77,16 @@ typedef bits_t ivec;
 /* Rows of the register block of a matrix product, TILE_ROWS x TILE_VECS vectors: as many
    accumulators as the register file holds beside the operands (32 registers, or 16).  It takes
    TILE_STEPS columns at a time: of a short loop the processor foresees the end, but with 16
-   registers compilers mix the steps, and some sums have to wait for their way through memory. */
-#if VECTOR_BYTES == 64
+   registers compilers mix the steps, and some sums have to wait for their way through memory;
+   of a long loop Clang stores every sum at every step.  NEON has the products by lane below. */
+#if VECTOR_BYTES == 64 || defined(__aarch64__)
 #define TILE_ROWS 8
-#define TILE_STEPS 4
-#elif defined(__aarch64__) /* the products by lane below */
-#define TILE_ROWS 8
-#define TILE_STEPS 1
 #else
 #define TILE_ROWS 6
+#endif
+#if VECTOR_BYTES == 64 && !defined(__clang__)
+#define TILE_STEPS 4
+#else
 #define TILE_STEPS 1
 #endif
 #define TILE_VECS 2
