@@ -90,3 +90,25 @@ source_of() { # name, release, source package: its original source in $cache/nam
     tar --extract --file "$(echo "$work/${package}"_*.orig.tar.*z)" --directory "$folder" --strip-components 1
     touch "$folder/complete"
 }
+
+installed() { # [interpreter]: `python` has this tree's cmlp and what its tests need: this interpreter, or one of the cache
+    local sources
+    if [ $# -gt 0 ]; then PATH=$(dirname "$(command -v "$1")"):$PATH && return; fi
+    sources=$(cd "$home" && find setup.py pyproject.toml src -name '*.py' -o -name '*.pyx' -o -name '*.h' -o -name '*.toml' |
+        sort | (cd "$home" && xargs cat) | cksum | cut -d' ' -f1)
+    compgen -G "$cache/venvs/cmlp-$sources-*" > /dev/null || rm -rf "$cache"/venvs/cmlp-*
+    copy_source "$work/source"
+    cd "$work/source" && venv "cmlp-$sources" '.[test]' && cd "$home"
+}
+
+# An interpreter under an emulator, $work/name/bin/python.  It is sys.executable there, so that the processes that tests
+# start run under the emulator as well.
+emulated() { # name, interpreter, folders of packages (a:b), emulator and its arguments
+    local env=$work/$1 python=$2 packages=$3
+    shift 3
+    mkdir -p "$env/bin" "$env/lib/$(basename "$python")/site-packages"
+    echo "home = $(dirname "$python")" > "$env/pyvenv.cfg"
+    tr : '\n' <<< "$packages" > "$env/lib/$(basename "$python")/site-packages/emulated.pth"
+    printf '#!/bin/sh\nexec %s -0 "$0" "%s" "$@"\n' "$(printf '"%s" ' "$@")" "$python" > "$env/bin/python"
+    chmod +x "$env/bin/python"
+}

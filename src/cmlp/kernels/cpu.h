@@ -1,6 +1,33 @@
-/* What this processor runs: the instruction sets that both the CPU has and the operating system saves. */
+/* What this processor runs: the instruction sets that both the CPU has and the operating system saves.  Reading what the
+   CPU says of itself is one thing, the decision another, so that tests can decide of CPUs that are not there. */
 #ifndef CMLP_CPU_H
 #define CMLP_CPU_H
+
+/* Of cpuid the words that count, by leaf and register, and XCR0: which registers the operating system saves. */
+typedef struct {
+    unsigned leaves, leaf_1_ecx, leaf_7_ebx, extended_leaves, extended_1_ecx;
+    unsigned long long xcr0;
+} cpu_words;
+
+#define BIT(n) (1u << (n))
+#define HAS(word, mask) (((word) & (mask)) == (mask))
+#define OSXSAVE BIT(27)
+
+/* x86-64-v3: leaf 1 ECX has SSE3, SSSE3, FMA, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, OSXSAVE, AVX, F16C; leaf 7 EBX
+   has BMI1, AVX2, BMI2; leaf 0x80000001 ECX has LAHF, LZCNT.  XCR0 bits 1, 2: XMM and YMM are saved.  Asked for a leaf that
+   it does not have, a CPU answers with those of another. */
+static int has_avx2(const cpu_words *cpu) {
+    return cpu->leaves >= 7 && cpu->extended_leaves >= 0x80000001u
+        && HAS(cpu->leaf_1_ecx, BIT(0) | BIT(9) | BIT(12) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | OSXSAVE
+                                | BIT(28) | BIT(29))
+        && HAS(cpu->leaf_7_ebx, BIT(3) | BIT(5) | BIT(8)) && HAS(cpu->extended_1_ecx, BIT(0) | BIT(5))
+        && HAS(cpu->xcr0, 0x06u);
+}
+
+/* x86-64-v4: v3 and AVX512F, DQ, CD, BW, VL; XCR0 bits 5 to 7: the mask and ZMM registers are saved. */
+static int has_avx512(const cpu_words *cpu) {
+    return has_avx2(cpu) && HAS(cpu->leaf_7_ebx, BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31)) && HAS(cpu->xcr0, 0xe6u);
+}
 
 #if defined(__x86_64__) || defined(_M_X64)
 #if defined(_MSC_VER)
@@ -18,35 +45,27 @@ static unsigned long long saved_state(void) {
 #endif
 
 enum { EAX, EBX, ECX, EDX };
-#define HAS(word, mask) (((word) & (mask)) == (mask))
-#define BIT(n) (1u << (n))
-
-/* x86-64-v3: leaf 1 ECX has SSE3, SSSE3, FMA, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, OSXSAVE, AVX, F16C; leaf 7 EBX
-   has BMI1, AVX2, BMI2; leaf 0x80000001 ECX has LAHF, LZCNT.  XCR0 bits 1, 2: XMM and YMM are saved. */
-static int cpu_has_avx2(void) {
+static unsigned cpuid_word(unsigned leaf, int which) {
     unsigned r[4];
-    cpuid(0, r);
-    if (r[EAX] < 7) return 0;
-    cpuid(1, r);
-    if (!HAS(r[ECX], BIT(0) | BIT(9) | BIT(12) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(27) | BIT(28) | BIT(29)))
-        return 0;
-    if (!HAS(saved_state(), 0x6u)) return 0;
-    cpuid(7, r);
-    if (!HAS(r[EBX], BIT(3) | BIT(5) | BIT(8))) return 0;
-    cpuid(0x80000001u, r);
-    return HAS(r[ECX], BIT(0) | BIT(5));
+    cpuid(leaf, r);
+    return r[which];
 }
 
-/* x86-64-v4: v3 and AVX512F, DQ, CD, BW, VL; XCR0 bits 5 to 7: the mask and ZMM registers are saved. */
-static int cpu_has_avx512(void) {
-    unsigned r[4];
-    if (!cpu_has_avx2() || !HAS(saved_state(), 0xe6u)) return 0;
-    cpuid(7, r);
-    return HAS(r[EBX], BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31));
+static cpu_words read_cpu(void) {
+    cpu_words cpu;
+    cpu.leaves = cpuid_word(0, EAX);
+    cpu.leaf_1_ecx = cpuid_word(1, ECX);
+    cpu.leaf_7_ebx = cpuid_word(7, EBX);
+    cpu.extended_leaves = cpuid_word(0x80000000u, EAX);
+    cpu.extended_1_ecx = cpuid_word(0x80000001u, ECX);
+    cpu.xcr0 = HAS(cpu.leaf_1_ecx, OSXSAVE) ? saved_state() : 0; /* elsewhere an illegal instruction */
+    return cpu;
 }
 #else
-static int cpu_has_avx2(void) { return 0; }
-static int cpu_has_avx512(void) { return 0; }
+static cpu_words read_cpu(void) {
+    const cpu_words none = {0, 0, 0, 0, 0, 0};
+    return none;
+}
 #endif
 
 /* NEON is part of every 64-bit ARM. */

@@ -74,7 +74,7 @@ cdef inline void add_product(int vecs, int rows, const real *A, Py_ssize_t a_row
 cdef inline void add_products(int vecs, int rows, Py_ssize_t K, const real *A, Py_ssize_t a_row, Py_ssize_t a_col,
                               const real *B, vec total[TILE_ROWS][TILE_VECS]) noexcept nogil:
     """total += A B."""
-    cdef Py_ssize_t k = 0
+    cdef Py_ssize_t k = add_products_by_lanes(vecs, rows, K, A, a_row, a_col, B, total)    # on NEON
     while TILE_STEPS == 4 and k + 4 <= K:
         add_product(vecs, rows, A + k * a_col, a_row, B + k * vecs * VL, total)
         add_product(vecs, rows, A + (k + 1) * a_col, a_row, B + (k + 1) * vecs * VL, total)

@@ -55,6 +55,9 @@ typedef int32_t bits_t;
 #include <immintrin.h>
 #define VECTOR_BYTES 32
 #else
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 #define VECTOR_BYTES 16
 #endif
 #define VL (VECTOR_BYTES / (int)sizeof(real_t))
@@ -74,12 +77,16 @@ typedef bits_t ivec;
 /* Rows of the register block of a matrix product, TILE_ROWS x TILE_VECS vectors: as many
    accumulators as the register file holds beside the operands (32 registers, or 16).  It takes
    TILE_STEPS columns at a time: of a short loop the processor foresees the end, but with 16
-   registers compilers mix the steps, and some sums have to wait for their way through memory. */
+   registers compilers mix the steps, and some sums have to wait for their way through memory;
+   of a long loop Clang stores every sum at every step.  NEON has the products by lane below. */
 #if VECTOR_BYTES == 64 || defined(__aarch64__)
 #define TILE_ROWS 8
-#define TILE_STEPS 4
 #else
 #define TILE_ROWS 6
+#endif
+#if VECTOR_BYTES == 64 && !defined(__clang__)
+#define TILE_STEPS 4
+#else
 #define TILE_STEPS 1
 #endif
 #define TILE_VECS 2
@@ -175,6 +182,33 @@ INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) {
 }
 #endif
 INLINE vec vec_keep(vec v, ptrdiff_t n) { return as_vec(as_bits(v) & (ivec)lanes(n)); }
+#elif CMLP_VECTORS && defined(__aarch64__) && CMLP_DOUBLE
+INLINE vec vec_load_n(const real_t *p, ptrdiff_t n) {
+    if (n & 2) return vec_load(p);
+    return (vec)vcombine_f64(n & 1 ? vld1_f64(p) : vdup_n_f64(0), vdup_n_f64(0));
+}
+INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) {
+    if (n & 2) vec_store(p, v);
+    else if (n & 1) *p = v[0];
+}
+INLINE vec vec_keep(vec v, ptrdiff_t n) { return as_vec(as_bits(v) & ((ivec){0, 1} < ivec_set(n))); }
+#elif CMLP_VECTORS && defined(__aarch64__)
+INLINE vec vec_load_n(const real_t *p, ptrdiff_t n) {
+    float32x2_t low = vdup_n_f32(0), high = low;
+    if (n & 4) return vec_load(p);
+    if (n & 2) {
+        low = vld1_f32(p);
+        if (n & 1) high = vld1_lane_f32(p + 2, high, 0);
+    } else if (n & 1) low = vld1_lane_f32(p, low, 0);
+    return (vec)vcombine_f32(low, high);
+}
+INLINE void vec_store_n(real_t *p, vec v, ptrdiff_t n) {
+    float32x2_t part = vget_low_f32((float32x4_t)v);
+    if (n & 4) { vec_store(p, v); return; }
+    if (n & 2) { vst1_f32(p, part); p += 2; part = vget_high_f32((float32x4_t)v); }
+    if (n & 1) vst1_lane_f32(p, part, 0);
+}
+INLINE vec vec_keep(vec v, ptrdiff_t n) { return as_vec(as_bits(v) & ((ivec){0, 1, 2, 3} < ivec_set((bits_t)n))); }
 #else
 INLINE vec vec_load_n(const real_t *p, ptrdiff_t n) {
     real_t lane[VL] = {0};
@@ -412,6 +446,54 @@ VEC_REDUCTION(vec_total, vec_plus)
 VEC_REDUCTION(vec_highest, vec_max)
 INLINE real_t vec_sum(vec v) { return vec_first(vec_total(v, VL)); }
 
+/* ---- products ------------------------------------------------------------------------------ */
+
+/* total += A B for a tile of C and the first columns of A; returns how many these were.  Number r, k of A is at
+   r a_row + k a_col, with a_row or a_col 1, and row k of B has `vecs` vectors.
+
+   NEON multiplies by a lane: whole vectors of A are loaded, and no number of it is broadcast.  The sums are variables
+   of this function, as Clang keeps those of the caller's array in memory. */
+#if CMLP_VECTORS && defined(__aarch64__)
+INLINE void add_lanes(int vecs, int rows, const vec *a, int row, int lane, const real_t *B,
+                      vec sum[TILE_ROWS][TILE_VECS]) {
+    int r, v;
+    UNROLL for (v = 0; v < vecs; v++) {
+        const vec b = vec_load(B + v * VL);
+        UNROLL for (r = 0; r < rows; r++)
+            sum[r][v] += row ? b * a[r][lane] : b * a[r / VL][r % VL];
+    }
+}
+#define EACH_SUM(statement) UNROLL for (r = 0; r < rows; r++) UNROLL for (v = 0; v < vecs; v++) statement
+INLINE ptrdiff_t add_products_by_lanes(int vecs, int rows, ptrdiff_t K, const real_t *A, ptrdiff_t a_row,
+                                       ptrdiff_t a_col, const real_t *B, vec total[TILE_ROWS][TILE_VECS]) {
+    vec sum[TILE_ROWS][TILE_VECS], a[TILE_ROWS];
+    ptrdiff_t k = 0;
+    int r, v, step;
+    if (a_row == 1 && rows % VL) return 0;
+    EACH_SUM(sum[r][v] = total[r][v]);
+    if (a_row == 1) {
+        for (; k + 4 <= K; k += 4)
+            UNROLL for (step = 0; step < 4; step++) {
+                UNROLL for (r = 0; r < rows / VL; r++) a[r] = vec_load(A + (k + step) * a_col + r * VL);
+                add_lanes(vecs, rows, a, 0, 0, B + (k + step) * vecs * VL, sum);
+            }
+    } else {
+        for (; k + VL <= K; k += VL) {
+            UNROLL for (r = 0; r < rows; r++) a[r] = vec_load(A + r * a_row + k);
+            UNROLL for (step = 0; step < VL; step++) add_lanes(vecs, rows, a, 1, step, B + (k + step) * vecs * VL, sum);
+        }
+    }
+    EACH_SUM(total[r][v] = sum[r][v]);
+    return k;
+}
+#else
+INLINE ptrdiff_t add_products_by_lanes(int vecs, int rows, ptrdiff_t K, const real_t *A, ptrdiff_t a_row,
+                                       ptrdiff_t a_col, const real_t *B, vec total[TILE_ROWS][TILE_VECS]) {
+    (void)vecs, (void)rows, (void)K, (void)A, (void)a_row, (void)a_col, (void)B, (void)total;
+    return 0;
+}
+#endif
+
 /* ---- chance ---------------------------------------------------------------------------------- */
 
 /* A number in [1, 2) from 32 random bits: those of a mantissa. */
@@ -429,14 +511,19 @@ typedef word_t words __attribute__((vector_size(VECTOR_BYTES)));
 #else
 typedef word_t words;
 #endif
+#if CMLP_VECTORS && defined(__aarch64__) && CMLP_DOUBLE /* which has no product of 64 bits */
+#define TIMES(x, c) ((words)vmull_u32(vmovn_u64((uint64x2_t)(x)), vdup_n_u32(c)))
+#else
+#define TIMES(x, c) ((x) * (c))
+#endif
 INLINE vec vec_chance(words x) { /* a bijection of 32 bits (lowbias32; Wellons, 2018) */
     words bits;
     vec v;
     x = WORD(x);
     x ^= x >> 16;
-    x = WORD(x * 0x7feb352du);
+    x = WORD(TIMES(x, 0x7feb352du));
     x ^= x >> 15;
-    x = WORD(x * 0x846ca68bu);
+    x = WORD(TIMES(x, 0x846ca68bu));
     x ^= x >> 16;
     bits = ONE_TO_TWO(x);
     memcpy(&v, &bits, sizeof v);

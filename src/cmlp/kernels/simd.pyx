@@ -39,6 +39,9 @@ cdef extern from "simd.h":
     vec vec_round(vec v) noexcept nogil
     vec vec_pow2(vec n) noexcept nogil
     vec vec_split(vec v, vec *exponent) noexcept nogil
+    Py_ssize_t add_products_by_lanes(int vecs, int rows, Py_ssize_t K, const real *A, Py_ssize_t a_row,
+                                     Py_ssize_t a_col, const real *B,
+                                     vec total[TILE_ROWS][TILE_VECS]) noexcept nogil
     uint64_t flush_subnormals() noexcept nogil
     uint64_t keep_subnormals() noexcept nogil
     uint64_t restore_control(uint64_t before) noexcept nogil
