@@ -551,10 +551,12 @@ def interrupt(dtype, width, batch_size, patience):
 
 
 needs_sigint = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to one process")
+alone = pytest.mark.thread_unsafe(reason="the limit is for a process that has a processor")
 LIMIT = 2  # seconds: one, and one for a loaded machine
 
 
 @needs_sigint
+@alone
 @pytest.mark.parametrize(("dtype", "batch_size"), [("float32", 1), ("float64", 32), ("float32", 2048)])
 def test_ctrl_c_keeps_the_finished_updates(dtype, batch_size):
     seconds, finite, changed, usable = interrupt(dtype, 1024, batch_size, patience=60)
@@ -563,6 +565,7 @@ def test_ctrl_c_keeps_the_finished_updates(dtype, batch_size):
 
 
 @needs_sigint
+@alone
 def test_ctrl_c_within_the_first_update_of_a_large_network():
     seconds, finite, changed, usable = interrupt("float64", 4096, 2048, patience=0.5)
     assert seconds < LIMIT

@@ -51,13 +51,17 @@ venv() { # name, requirements: into the cache, once; then on the PATH
     PATH=$folder/bin:$PATH
 }
 
+find_mirror() { # `mirror`, of Debian, by apt's own sources
+    need apt-get apt
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 -E '/debian/?$') ||
+        fail "apt's sources name no mirror of Debian"
+}
+
 # An apt of its own, over the system's mirror: `apt`, for a release and an architecture of Debian.  Without the third
 # argument it knows nothing as installed.
 apt_of() { # release, architecture, [dpkg's status file]
     local root=$work/apt-$1-$2 mirror
-    need apt-get apt
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 -E '/debian/?$') ||
-        fail "apt's sources name no mirror of Debian"
+    find_mirror
     mkdir -p "$root"/{lists,cache/archives}/partial
     for kind in deb deb-src; do
         echo "$kind [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main"

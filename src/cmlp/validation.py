@@ -257,10 +257,19 @@ def _from_objects(name: str, array: Array) -> Array:
         raise ValueError(f"{name} holds integers too large for float64: expected finite numbers") from None
 
 
+def _arranged(array: Array, dtype: Any) -> Array:
+    """C-contiguous and aligned, of this type; the array itself where it already is.
+
+    np.require compares sets for that, and CPython 3.13 without the GIL then waits for a lock that it holds itself.
+    """
+    result: Array = np.asanyarray(array, dtype, order="C")
+    return result if result.flags.aligned else result.copy("C")
+
+
 def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Kernels) -> Array:
     """C-contiguous, aligned, finite, in the network's precision; the array itself where it already is."""
     with np.errstate(over="ignore"):
-        result = np.require(array, dtype, ["C", "A"])
+        result = _arranged(array, dtype)
     bad = kernels.first_not_finite(result)
     if bad >= 0:
         given = array.flat[bad]
@@ -347,7 +356,7 @@ def class_indices(name: str, array: Array, n: int, C: int) -> Array:
     if wrong.any():
         first = entry(name, array, int(wrong.argmax()))
         raise ValueError(f"{first}: expected class indices, integers from 0 to {C - 1}")
-    return np.require(array, np.intp, ["C", "A"])
+    return _arranged(array, np.intp)
 
 
 def _check_range(name: str, rows: Array, loss: str) -> None:
