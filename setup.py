@@ -56,7 +56,8 @@ def extension(name, flags=(), macros=()):
         f"cmlp.kernels.{name}",
         [f"{KERNELS}/{name}.pyx"],
         include_dirs=[KERNELS, numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
+        # NDEBUG, which $CFLAGS would take away: assertions of Python's headers hold paths of this machine.
+        define_macros=[("NDEBUG", None), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
         extra_compile_args=list(flags),
     )
 

@@ -29,7 +29,7 @@ PATHS = re.compile(
     rb"/(?:home|root|Users|tmp|opt|var|private|build|builds|work|project|host|mnt|github)/[\w.+/-]{3,}"
     rb"|(?<![A-Za-z0-9])[A-Za-z]:[\\/]{1,2}[\w .+-]{2,}[\\/]{1,2}[\w .+-]{2,}"
 )
-HERE = {str(path).encode() for path in (Path.home(), Path.cwd(), sys.prefix, sys.base_prefix) if len(str(path)) > 4}
+HERE = {str(path).encode() for path in (Path.home(), Path.cwd(), sys.prefix, sys.base_prefix) if str(path) != "/usr"}
 
 # Beyond SSE2, which every x86-64 has, encoded as SSE2 is.  tzcnt is not among them: older processors run it as bsf.
 NEWER = re.compile(
@@ -166,7 +166,7 @@ def problems(wheel: Path) -> list[str]:
     found = [] if wheel.stat().st_size < LIMIT else [f"{wheel.stat().st_size:,} bytes"]
     modules = 0
     with zipfile.ZipFile(wheel) as archive:
-        for name in archive.namelist():
+        for name in (name for name in archive.namelist() if not name.endswith("/")):
             data = archive.read(name)
             if not any(fnmatch.fnmatchcase(name, pattern) for pattern in FILES):
                 found.append(f"{name}: should not be there")
