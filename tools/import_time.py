@@ -1,4 +1,4 @@
-"""How long `import cmlp` takes beyond NumPy: the median of many processes, of processor time, which no load lengthens."""
+"""The time that `import cmlp` takes beyond NumPy: of the processor, which other work takes no part of; a median."""
 
 import statistics
 import subprocess

@@ -1,4 +1,4 @@
-"""What wheels may hold: `python tools/wheel_contents.py WHEEL...` prints what is wrong with each, and fails if anything is.
+"""What wheels may hold: `python tools/wheel_contents.py WHEEL...` prints each fault, and fails if there is one.
 
 No path of the machine that built it, no debug section, no executable stack, no path to look for libraries in, no symbol
 but the module's own, no instruction that its name does not allow, no file that should not be there, less than 2 MB.
@@ -99,7 +99,7 @@ def wrong_instructions(isa: str, module: lief.Binary) -> Iterator[str]:
         yield f"instruction set {isa!r} is not of x86-64"
     for kind in {*found} - ALLOWED.get(isa, set()) - {None}:
         yield f"instruction beyond {isa} ({kind}): {found[kind]}"
-    if not found or EXPECTED.get(isa, None) not in {None, *found}:
+    if not found or EXPECTED.get(isa) not in {None, *found}:
         yield f"no instruction of {isa}"
 
 
