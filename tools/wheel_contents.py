@@ -29,7 +29,8 @@ PATHS = re.compile(
     rb"/(?:home|root|Users|tmp|opt|var|private|build|builds|work|project|host|mnt|github)/[\w.+/-]{3,}"
     rb"|(?<![A-Za-z0-9])[A-Za-z]:[\\/]{1,2}[\w .+-]{2,}[\\/]{1,2}[\w .+-]{2,}"
 )
-HERE = {str(path).encode() for path in (Path.home(), Path.cwd(), sys.prefix, sys.base_prefix) if str(path) != "/usr"}
+OWN = {Path.home(), Path.cwd(), Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")}
+HERE = {str(path).encode() for path in OWN if len(path.parts) > 1}
 
 # Beyond SSE2, which every x86-64 has, encoded as SSE2 is.  tzcnt is not among them: older processors run it as bsf.
 NEWER = re.compile(
