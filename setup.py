@@ -1,14 +1,18 @@
 """Builds the kernels once per instruction set and precision; everything else is in pyproject.toml."""
 
+import gzip
 import os
 import platform
 import shlex
 import sysconfig
+import tarfile
+import time
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 KERNELS = "src/cmlp/kernels"
 
@@ -52,7 +56,8 @@ def extension(name, flags=(), macros=()):
         f"cmlp.kernels.{name}",
         [f"{KERNELS}/{name}.pyx"],
         include_dirs=[KERNELS, numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
+        # NDEBUG, which $CFLAGS would take away: assertions of Python's headers hold paths of this machine.
+        define_macros=[("NDEBUG", None), ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *macros],
         extra_compile_args=list(flags),
     )
 
@@ -83,7 +88,29 @@ class BuildExt(build_ext):
         super().build_extensions()
 
 
+class Sdist(sdist):
+    """The same archive from the same files wherever it is made: nobody's, and of the time in $SOURCE_DATE_EPOCH."""
+
+    def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owner):
+        epoch = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+
+        def plain(member):
+            member.uid, member.gid, member.uname, member.gname = 0, 0, "", ""
+            member.mtime, member.mode = epoch, 0o755 if member.mode & 0o100 else 0o644
+            return member
+
+        name = f"{base_name}.tar.gz"
+        self.mkpath(os.path.dirname(name))
+        with (
+            open(name, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=epoch) as zipped,
+            tarfile.open(fileobj=zipped, mode="w") as tar,
+        ):
+            tar.add(base_dir, filter=plain)
+        return name
+
+
 setup(
     ext_modules=cythonize(extensions(), build_dir="build/cython", compiler_directives=DIRECTIVES),
-    cmdclass={"build_ext": BuildExt},
+    cmdclass={"build_ext": BuildExt, "sdist": Sdist},
 )

@@ -161,6 +161,11 @@ def test_the_derivation_names_functions_that_exist():
     assert {name for name in re.findall(r"`([a-z]\w+)`", page) if name not in words} == set()
 
 
+def test_the_version_is_that_of_the_distribution():
+    table = (SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{cmlp.__version__}"\n' in table
+
+
 @every_layer
 def test_a_kernel_file_imports_nothing_but_c(name):
     modules = found(r"^\s*(?:from|c?import|include)\s+(\S+)", code(name))

@@ -34,8 +34,8 @@ passed() { grep -oE '[0-9]+ passed' "$1" | tail -1 | cut -d' ' -f1; } # by what 
 
 copy_source() { # folder: the tree without what was built in it
     mkdir -p "$1"
-    tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ -cf - setup.py pyproject.toml README.md LICENSE \
-        CHANGELOG.md CONTRIBUTING.md MANIFEST.in docs src tests bench tools .ci | tar -C "$1" -xf -
+    tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ -cf - setup.py pyproject.toml README.md \
+        LICENSE CHANGELOG.md CONTRIBUTING.md RELEASING.md MANIFEST.in docs src tests bench tools .ci | tar -C "$1" -xf -
 }
 
 venv() { # name, requirements: into the cache, once; then on the PATH

@@ -1,0 +1,194 @@
+"""What wheels may hold: `python tools/wheel_contents.py WHEEL...` prints each fault, and fails if there is one.
+
+No path of the machine that built it, no debug section, no executable stack, no path to look for libraries in, no symbol
+but the module's own, no instruction that its name does not allow, no file that should not be there, less than 2 MB.
+Modules of Linux, macOS and Windows are read by LIEF; binutils' objdump decodes x86-64 (to `$OBJDUMP`).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import lief
+
+LIMIT = 2_000_000  # bytes
+PACKAGE = ["cmlp/*.py", "cmlp/py.typed", "cmlp/kernels/*.pyi", "cmlp/kernels/_*.so", "cmlp/kernels/_*.pyd"]
+METADATA = ["METADATA", "WHEEL", "RECORD", "top_level.txt", "licenses/LICENSE", "DELVEWHEEL", "sboms/*"]
+FILES = [*PACKAGE, *(f"cmlp-*.dist-info/{name}" for name in METADATA)]
+
+# Folders that only a machine that builds has, and a drive of Windows with two folders.
+PATHS = re.compile(
+    rb"/(?:home|root|Users|tmp|opt|var|private|build|builds|work|project|host|mnt|github)/[\w.+/-]{3,}"
+    rb"|(?<![A-Za-z0-9])[A-Za-z]:[\\/]{1,2}[\w .+-]{2,}[\\/]{1,2}[\w .+-]{2,}"
+)
+OWN = {Path.home(), Path.cwd(), Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")}
+HERE = {str(path).encode() for path in OWN if len(path.parts) > 1}
+
+# Beyond SSE2, which every x86-64 has, encoded as SSE2 is.  tzcnt is not among them: older processors run it as bsf.
+NEWER = re.compile(
+    r"(?:crc32|popcnt|lzcnt|movbe|lddqu|haddp|hsubp|addsub|movddup|movs[hl]dup|pabs|palignr|ph(?:add|sub|min)|pshufb|psign"
+    r"|pmaddubs|pmulhrs|blend|dpp[sd]|extractps|insertps|mpsadbw|packusdw|pblend|pcmpeqq|pcmpgtq|pextr[bdq]|pinsr[bdq]"
+    r"|pm(?:ax|in)(?:s[bd]|u[wd])|pmov[sz]x|pmuldq|pmulld|ptest|round[sp]|pcmp[ei]str|movntdqa|aes|pclmul|sha(?:1|256))"
+)
+ALLOWED = {"baseline": set(), "cpu": set(), "call": set(), "avx2": {"VEX", "newer"}, "avx512": {"VEX", "EVEX", "newer"}}
+EXPECTED = {"avx2": "VEX", "avx512": "EVEX"}
+
+
+def encoding(code: bytes, mnemonic: str) -> str | None:
+    """Which extension an instruction in 64-bit mode is of, by its first byte after the prefixes that may precede it."""
+    first = code.lstrip(b"\x26\x2e\x36\x3e\x64\x65\x67")[:1]
+    if first in (b"\x62", b"\xd5"):
+        return "EVEX"
+    if first in (b"\xc4", b"\xc5"):
+        return "VEX"
+    return "newer" if NEWER.match(mnemonic) else None
+
+
+def instructions(code: bytes) -> Iterator[tuple[str | None, str]]:
+    """The extension and the text of each instruction."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder, "code")
+        raw.write_bytes(code)
+        objdump = [os.environ.get("OBJDUMP", "objdump"), "-Dw", "-b", "binary", "-m", "i386:x86-64", raw]
+        for line in subprocess.run(objdump, capture_output=True, text=True, check=True).stdout.splitlines():
+            _, *parts = line.split("\t")
+            if len(parts) == 2:
+                text = re.sub(r"^(?:(?:rep|repz|repnz|lock|notrack|data16|cs|ds|bnd) )+", "", parts[1])
+                yield encoding(bytes.fromhex(parts[0]), text), text
+
+
+def code_sections(module: lief.Binary) -> list[bytes]:
+    """The sections that run, with no-operations where macOS keeps tables between functions."""
+    if isinstance(module, lief.ELF.Binary):
+        chosen = [s for s in module.sections if lief.ELF.Section.FLAGS.EXECINSTR in s.flags_list]
+    elif isinstance(module, lief.PE.Binary):
+        chosen = [s for s in module.sections if s.has_characteristic(lief.PE.Section.CHARACTERISTICS.MEM_EXECUTE)]
+    else:
+        return [macos_code(module)]
+    return [bytes(s.content) for s in chosen]
+
+
+def macos_code(module: lief.MachO.Binary) -> bytes:
+    section = module.get_section("__text")
+    code = bytearray(section.content)
+    for table in module.data_in_code.entries if module.has_data_in_code else ():
+        start = table.offset - section.offset
+        code[start : start + table.length] = b"\x90" * table.length
+    return bytes(code)
+
+
+def is_x86(module: lief.Binary) -> bool:
+    return module.abstract.header.architecture == lief.Header.ARCHITECTURES.X86_64
+
+
+def wrong_instructions(isa: str, module: lief.Binary) -> Iterator[str]:
+    if not is_x86(module):
+        return
+    found: dict[str | None, str] = {}
+    for code in code_sections(module):
+        for kind, text in instructions(code):
+            found.setdefault(kind, text)
+    if isa not in ALLOWED:
+        yield f"instruction set {isa!r} is not of x86-64"
+    for kind in {*found} - ALLOWED.get(isa, set()) - {None}:
+        yield f"instruction beyond {isa} ({kind}): {found[kind]}"
+    if not found or EXPECTED.get(isa) not in {None, *found}:
+        yield f"no instruction of {isa}"
+
+
+def wrong_symbols(stem: str, module: lief.Binary) -> Iterator[str]:
+    init = {f"PyInit_{stem}", f"PyModExport_{stem}"}
+    if isinstance(module, lief.PE.Binary):
+        exported = {entry.name for entry in module.get_export().entries} if module.has_exports else set()
+    else:
+        exported = {symbol.name for symbol in module.exported_symbols}
+    if isinstance(module, lief.MachO.Binary):
+        exported = {name.removeprefix("_") for name in exported}
+    if not exported & init:
+        yield f"no PyInit_{stem} among the exported symbols"
+    if exported - init:
+        yield f"exported symbols {sorted(exported - init)}"
+
+
+def wrong_elf(module: lief.ELF.Binary) -> Iterator[str]:
+    stacks = [s for s in module.segments if s.type == lief.ELF.Segment.TYPE.GNU_STACK]
+    if not stacks or any(s.has(lief.ELF.Segment.FLAGS.X) for s in stacks):
+        yield "executable stack"
+    for tag in (lief.ELF.DynamicEntry.TAG.RPATH, lief.ELF.DynamicEntry.TAG.RUNPATH):
+        if module.has(tag):
+            yield f"library path {module.get(tag)}"
+
+
+def wrong_macho(module: lief.MachO.Binary) -> Iterator[str]:
+    if lief.MachO.Header.FLAGS.ALLOW_STACK_EXECUTION in module.header.flags_list:
+        yield "executable stack"
+    if module.has_rpath:
+        yield f"library path {[rpath.path for rpath in module.rpaths]}"
+
+
+def wrong_pe(module: lief.PE.Binary) -> Iterator[str]:
+    if not module.optional_header.has(lief.PE.OptionalHeader.DLL_CHARACTERISTICS.NX_COMPAT):
+        yield "executable stack"
+
+
+FORMATS = {lief.ELF.Binary: wrong_elf, lief.MachO.Binary: wrong_macho, lief.PE.Binary: wrong_pe}
+
+
+def wrong_module(name: str, data: bytes) -> Iterator[str]:
+    """What is wrong with a compiled module, by its name in the wheel."""
+    module = lief.parse(data)
+    if type(module) not in FORMATS:
+        yield "not a module of Linux, macOS or Windows"
+        return
+    stem = Path(name).name.split(".")[0]
+    yield from FORMATS[type(module)](module)
+    yield from wrong_symbols(stem, module)
+    yield from wrong_instructions(stem.strip("_").split("_")[0], module)
+    for section in module.sections:
+        if re.match(r"\.z?debug|\.stab|\.gdb_index|__debug", section.name):
+            yield f"debug section {section.name}"
+
+
+def wrong_paths(data: bytes) -> Iterator[str]:
+    for path in {match[0] for match in PATHS.finditer(data)} | {path for path in HERE if path in data}:
+        yield f"path {path.decode(errors='replace')}"
+
+
+def problems(wheel: Path) -> list[str]:
+    """What is wrong with a wheel, a line each."""
+    found = [] if wheel.stat().st_size < LIMIT else [f"{wheel.stat().st_size:,} bytes"]
+    modules = 0
+    with zipfile.ZipFile(wheel) as archive:
+        for name in (name for name in archive.namelist() if not name.endswith("/")):
+            data = archive.read(name)
+            if not any(fnmatch.fnmatchcase(name, pattern) for pattern in FILES):
+                found.append(f"{name}: should not be there")
+            if name.endswith((".so", ".pyd")):
+                modules += 1
+                found += [f"{name}: {problem}" for problem in wrong_module(name, data)]
+            if not name.endswith(".py"):  # as they were written
+                found += [f"{name}: {problem}" for problem in wrong_paths(data)]
+    return found if modules else [*found, "no compiled module"]
+
+
+def main(names: list[str]) -> int:
+    code = 0 if names else 2
+    for wheel in map(Path, names):
+        found = problems(wheel)
+        print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB, {len(found)} problems")
+        for problem in found:
+            print(f"  {problem}")
+            code = 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
