@@ -5,6 +5,7 @@ windows=$cache/windows
 windows_python=3.13
 windows_version=${windows_python/./}
 windows_clang=$cache/clang-cl/usr
+windows_headers="-I$windows/include -I$cache/cpython$windows_python/Include -I$windows/numpy/numpy/_core/include"
 
 # Of Cython's C; our headers are also compiled alone, without these.
 warnings=(-Wshorten-64-to-32 -Wno-unused-function -Wno-unused-parameter -Wno-unused-but-set-variable)
@@ -40,9 +41,9 @@ windows_library() { # folder, machine, name of a DLL, names in it
 }
 
 # The environment in which setup.py builds for amd64 or arm64.  As cl.exe, clang-cl denies that it is Clang and complains
-# of what only Clang and GCC understand; it cannot deny that _xgetbv asks for a flag.  Wine's headers define what is built
-# into Clang for arm64.
-windows_build() { # clang-cl or cl.exe, amd64 or arm64, [more flags]
+# of what only Clang and GCC understand; it cannot deny that _xgetbv asks for a flag.  Wine's headers define one
+# function that is built into Clang.
+windows_build() { # clang-cl or cl.exe, amd64 or arm64
     local triple=x86_64-pc-windows-msvc machine=x64 libraries=$work/lib-$2 include=$windows_clang/include/wine/wine flags
     [ "$2" = amd64 ] || { triple=aarch64-pc-windows-msvc; machine=arm64; }
     export _PYTHON_HOST_PLATFORM=win-$2 SETUPTOOLS_EXT_SUFFIX=.cp$windows_version-win_$2.pyd PATH=$work/bin:$PATH
@@ -50,7 +51,7 @@ windows_build() { # clang-cl or cl.exe, amd64 or arm64, [more flags]
         /clang:--system-header-prefix={Python.h,pyconfig.h,numpy/})
     [ "$1" = clang-cl ] || flags+=(-U__clang__ -Wpedantic -Wgnu -Wvla -Wno-language-extension-token -Wno-overlength-strings)
     [ "$1-$2" != cl.exe-amd64 ] || flags+=(-mxsave)
-    [ "$1-$2" != clang-cl-arm64 ] || flags+=(-D_InterlockedCompareExchange128=_InterlockedCompareExchange128_)
+    [ "$1" != clang-cl ] || flags+=(-D_InterlockedCompareExchange128=_InterlockedCompareExchange128_)
     windows_command clang-cl clang-cl-19 "${flags[@]}"
     windows_command lld-link lld-link-19
     cp "$work/bin/clang-cl" "$work/bin/cl.exe"
@@ -68,18 +69,20 @@ NAMES
     "$work/bin/lld-link" /lib /nologo "$work/crt.obj" "/out:$libraries/msvcrt.lib"
     cp "$libraries/msvcrt.lib" "$libraries/oldnames.lib"
     export DISTUTILS_USE_SDK=1 MSSdk=1 LIB=$libraries LINK="ucrtbase.lib vcruntime140.lib kernel32.lib ntdll.lib"
-    export CL="-I$windows/include -I$cache/cpython$windows_python/Include -I$windows/numpy/numpy/_core/include ${*:3}"
+    export CL=$windows_headers
     export CC='' LD='' _CL_="/W4 -Werror ${warnings[*]}"
     [ "$1" != clang-cl ] || export CC=clang-cl LD=lld-link
 }
 
-windows_wheel() { # after windows_build, into $cache/wheels; its path is $wheel then
-    mkdir -p "$cache/wheels"
+wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/wheels; its path is $wheel then
+    local python_tag=() platform=${_PYTHON_HOST_PLATFORM//[-.]/_}
+    [[ $platform != win* ]] || python_tag=(--python-tag "cp$windows_version" --abi-tag "cp$windows_version")
     build_tree build
-    quietly python setup.py -q build_ext --compiler=msvc --plat-name="$_PYTHON_HOST_PLATFORM" --parallel "$jobs" \
-        bdist_wheel --plat-name="${_PYTHON_HOST_PLATFORM/-/_}" -d "$work/wheel"
-    quietly python -m wheel tags --remove --python-tag "cp$windows_version" --abi-tag "cp$windows_version" "$work"/wheel/*.whl
+    quietly python setup.py -q build_ext "--plat-name=$_PYTHON_HOST_PLATFORM" --parallel "$jobs" "$@" \
+        bdist_wheel "--plat-name=$platform" -d "$work/wheel"
+    quietly python -m wheel tags --remove "${python_tag[@]}" --platform-tag "$platform" "$work"/wheel/*.whl
     wheel=$(echo "$work"/wheel/*.whl)
+    [ "$(stat -c %s "$wheel")" -lt 2000000 ] || fail "$(ls -s --block-size=1 "$wheel"): larger than 2 MB"
+    mkdir -p "$cache/wheels"
     cp "$wheel" "$cache/wheels"
-    wheel=$cache/wheels/${wheel##*/}
 }
