@@ -25,12 +25,21 @@ BUILDS = {
     },
     "arm64": {"neon": []},
 }
+PLAIN = {"baseline": []}  # of other processors, and of cl.exe, which lacks vector types and makes plain loops
 MACHINES = {"amd64": "x86_64", "aarch64": "arm64"}
 PRECISIONS = {"f32": 0, "f64": 1}
 
 # a * b + c may be rounded once, and errno and traps are left out; nothing lets the compiler assume that
 # there is no NaN or infinity, or change the order of a sum.
 CFLAGS = ["-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden", "-g0"]
+CL_FLAGS = ["/O2", "/fp:precise"]
+
+# Symbols are left out.  Apple's linker has no -s any more.
+LINK_FLAGS = {"linux": ["-Wl,-s"], "macosx": ["-Wl,-x"]}
+
+# On Windows $CC may name clang-cl (and $LD a linker, lld-link say); wheels are built so.
+COMPILER = os.environ.get("CC", "")
+CLANG_CL = "clang-cl" in COMPILER
 
 DIRECTIVES = {
     "language_level": 3,
@@ -42,9 +51,18 @@ DIRECTIVES = {
 }
 
 
+def target_platform():
+    """The platform tag, which cross-compiling sets; of a macOS for two processors the one at hand."""
+    name = sysconfig.get_platform()
+    if name.endswith("universal2"):  # each has flags of its own, and a wheel is for one
+        name = os.environ["_PYTHON_HOST_PLATFORM"] = name.replace("universal2", platform.machine())
+        os.environ["ARCHFLAGS"] = f"-arch {platform.machine()}"
+    return name
+
+
 def target_machine():
-    """The processor built for: the platform tag's last part, which cross-compiling sets."""
-    machine = sysconfig.get_platform().replace("-", "_").lower()
+    """The processor built for: the platform tag's last part."""
+    machine = target_platform().replace("-", "_").lower()
     for name in (*MACHINES, *BUILDS):
         if machine.endswith(name):
             return MACHINES.get(name, name)
@@ -63,7 +81,10 @@ def extension(name, flags=(), macros=()):
 
 
 def extensions():
-    builds = BUILDS.get(target_machine(), {"baseline": []})
+    system = target_platform().split("-")[0]
+    builds = PLAIN if system == "win" and not CLANG_CL else BUILDS.get(target_machine(), PLAIN)
+    if system == "macosx":  # see cpu.h: it would never be chosen
+        builds = {isa: flags for isa, flags in builds.items() if isa != "avx512"}
     wanted = os.environ.get("CMLP_BUILDS", " ".join(builds)).split()
     kernels = [
         extension(f"_{isa}_{precision}", flags, [("CMLP_DOUBLE", double)])
@@ -79,13 +100,25 @@ class BuildExt(build_ext):
 
     def build_extensions(self):
         msvc = self.compiler.compiler_type == "msvc"
+        if msvc and CLANG_CL:
+            self.use_clang_cl()
         asked = shlex.split(os.environ.get("CFLAGS", ""))
         for ext in self.extensions:
-            ext.extra_compile_args = ["/O2", "/fp:precise"] if msvc else CFLAGS + ext.extra_compile_args + asked
-            if sysconfig.get_platform().startswith("linux") and "-g" not in asked:
-                ext.extra_link_args = ["-Wl,-s"]
+            flags = CL_FLAGS if msvc and not CLANG_CL else CFLAGS + ext.extra_compile_args
+            ext.extra_compile_args = [("/clang:" if msvc and CLANG_CL else "") + flag for flag in flags + asked]
+            if "-g" not in asked:
+                ext.extra_link_args = LINK_FLAGS.get(target_platform().split("-")[0], [])
         self.parallel = self.parallel or os.cpu_count()
         super().build_extensions()
+
+    def use_clang_cl(self):
+        """In cl.exe's place; it has no /GL, which needs /LTCG of the linker."""
+        if not self.compiler.initialized:
+            self.compiler.initialize(self.plat_name)
+        self.compiler.cc = COMPILER
+        self.compiler.linker = os.environ.get("LD", self.compiler.linker)
+        for options in (self.compiler.compile_options, self.compiler.ldflags_shared):
+            options[:] = [option for option in options if option not in ("/GL", "/LTCG")]
 
 
 class Sdist(sdist):

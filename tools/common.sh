@@ -4,6 +4,7 @@ set -euo pipefail
 home=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${CMLP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cmlp}
 work=$(mktemp -d)
+jobs=${CMLP_JOBS:-$(nproc)}
 target='' reason=''
 trap 'code=$?; rm -rf "$work"; [ -z "$target" ] || echo "$target: FAILED (${reason:-see above})"; exit $code' EXIT
 
@@ -36,6 +37,16 @@ copy_source() { # folder: the tree without what was built in it
     mkdir -p "$1"
     tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ -cf - setup.py pyproject.toml README.md \
         LICENSE CHANGELOG.md CONTRIBUTING.md RELEASING.md MANIFEST.in docs src tests bench tools .ci | tar -C "$1" -xf -
+}
+
+build_tree() { # name: the tree in $cache/name, to build in; of the last time it keeps Cython's C and nothing else
+    local cython=$cache/$1/build/cython kept=$work/cython
+    [ ! -e "$cython" ] || mv "$cython" "$kept"
+    rm -rf "${cache:?}/$1"
+    copy_source "$cache/$1"
+    mkdir "$cache/$1/build"
+    [ ! -e "$kept" ] || mv "$kept" "$cython"
+    cd "$cache/$1"
 }
 
 venv() { # name, requirements: into the cache, once; then on the PATH

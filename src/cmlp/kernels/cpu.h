@@ -1,7 +1,15 @@
 /* What this processor runs: the instruction sets that both the CPU has and the operating system saves.  Reading what the
-   CPU says of itself is one thing, the decision another, so that tests can decide of CPUs that are not there. */
+   CPU says of itself is one thing, the decision another, so that tests can decide of CPUs that are not there.
+
+   Every subset that the compiler's flags allow is asked for by its own bit, since any of them can be missing while its
+   neighbours are there: a hypervisor masks what not every machine of its cluster has; an emulator, Rosetta among them,
+   shows what it translates (no AVX at all before macOS 15, nor later unless asked to); a Xeon Phi has AVX-512 without
+   the subsets used here; an operating system that does not save the wide registers hides OSXSAVE or their bits of XCR0.
+   macOS shows those of AVX-512 only in a thread that has used them: there the answer is AVX2, which is right if slower. */
 #ifndef CMLP_CPU_H
 #define CMLP_CPU_H
+
+#include <stdint.h>
 
 /* Of cpuid the words that count, by leaf and register, and XCR0: which registers the operating system saves. */
 typedef struct {
@@ -33,15 +41,18 @@ static int has_avx512(const cpu_words *cpu) {
 #if defined(_MSC_VER)
 #include <intrin.h>
 static void cpuid(unsigned leaf, unsigned r[4]) { __cpuidex((int *)r, (int)leaf, 0); }
-static unsigned long long saved_state(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
 static void cpuid(unsigned leaf, unsigned r[4]) { __cpuid_count(leaf, 0, r[0], r[1], r[2], r[3]); }
-static unsigned long long saved_state(void) {
+#endif
+#if defined(__GNUC__) || defined(__clang__) /* whose _xgetbv, clang-cl's too, asks for a flag that lets them use AVX */
+static uint64_t saved_state(void) {
     unsigned low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return ((unsigned long long)high << 32) | low;
+    return (uint64_t)high << 32 | low;
 }
+#else
+static uint64_t saved_state(void) { return _xgetbv(0); }
 #endif
 
 enum { EAX, EBX, ECX, EDX };

@@ -37,7 +37,7 @@ cdef class Crew:
                 except RuntimeError:    # there are no more to be had, and fewer give the same result
                     break
                 threads.append(thread)
-            self.team.n_threads = 1 + len(threads)
+            self.team.n_threads = <long>(1 + len(threads))
             self.wait_for(threads)
             started = True
             team_start(&self.team, 1)
@@ -79,7 +79,7 @@ cdef double train_with_crew(trainer_t *trainer, const samples_t *samples, const 
     """train_epoch; of `trainer` only the solver's count and the penalty change."""
     cdef Crew crew = Crew()
     cdef trainer_t mine = trainer[0]
-    crew.team.n_threads = n_threads
+    crew.team.n_threads = <long>n_threads
     crew.trainer, crew.samples, crew.index, crew.n, crew.batch_size = trainer[0], samples[0], index, n, batch_size
     mine.team = &crew.team
     if mine.batch.sparse != NULL:

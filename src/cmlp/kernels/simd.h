@@ -18,6 +18,16 @@
 
 #if defined(__SSE__) || defined(_M_X64)
 #include <xmmintrin.h>
+#elif defined(_M_ARM64)
+#include <intrin.h>
+#endif
+
+/* Files hold numbers as they lie in memory.  Windows has no other order, and cl.exe no such macro. */
+#if !defined(_WIN32) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "cmlp needs a little-endian processor"
+#endif
+#if defined(_WIN32) && defined(__AVX__) && defined(__GNUC__) && !defined(__clang__)
+#error "GCC for Windows aligns the stack to 16 bytes, too few for these vectors: build with clang-cl"
 #endif
 
 #if CMLP_DOUBLE
@@ -30,6 +40,7 @@ typedef int64_t bits_t;
 #define REAL_SQRT sqrt
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcdLL
 #define SIGN_BIT INT64_MIN
+typedef uint64_t word_t;
 #else
 typedef float real_t;
 typedef int32_t bits_t;
@@ -40,6 +51,7 @@ typedef int32_t bits_t;
 #define REAL_SQRT sqrtf
 #define SQRT_HALF_BITS 0x3f3504f3
 #define SIGN_BIT INT32_MIN
+typedef uint32_t word_t;
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -63,6 +75,7 @@ typedef int32_t bits_t;
 #define VL (VECTOR_BYTES / (int)sizeof(real_t))
 typedef real_t vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef bits_t ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef word_t words __attribute__((vector_size(VECTOR_BYTES)));
 typedef real_t unaligned_vec
     __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real_t)), may_alias));
 #else
@@ -72,6 +85,7 @@ typedef real_t unaligned_vec
 #define VL 1
 typedef real_t vec;
 typedef bits_t ivec;
+typedef word_t words;
 #endif
 
 /* Rows of the register block of a matrix product, TILE_ROWS x TILE_VECS vectors: as many
@@ -498,18 +512,11 @@ INLINE ptrdiff_t add_products_by_lanes(int vecs, int rows, ptrdiff_t K, const re
 
 /* A number in [1, 2) from 32 random bits: those of a mantissa. */
 #if CMLP_DOUBLE
-typedef uint64_t word_t;
 #define WORD(x) ((x) & 0xffffffffu)
 #define ONE_TO_TWO(x) ((x) << 20 | 0x3ff0000000000000)
 #else
-typedef uint32_t word_t;
 #define WORD(x) (x)
 #define ONE_TO_TWO(x) ((x) >> 9 | 0x3f800000)
-#endif
-#if CMLP_VECTORS
-typedef word_t words __attribute__((vector_size(VECTOR_BYTES)));
-#else
-typedef word_t words;
 #endif
 #if CMLP_VECTORS && defined(__aarch64__) && CMLP_DOUBLE /* which has no product of 64 bits */
 #define TIMES(x, c) ((words)vmull_u32(vmovn_u64((uint64x2_t)(x)), vdup_n_u32(c)))
@@ -557,7 +564,7 @@ INLINE vec chance_of_samples(const uint32_t *key, uint32_t unit) {
 /* The nearest integer, ties to even; |v| < 2^(MANTISSA_BITS - 2). */
 INLINE vec vec_round(vec v) { return (v + vec_set(ROUNDER)) - vec_set(ROUNDER); }
 
-/* 2^n for integral n from the smallest normal exponent to the largest. */
+/* 2^n for integral n from the smallest normal exponent to the largest; the ROUNDER's own bits are shifted out. */
 INLINE vec vec_pow2(vec n) {
     return as_vec((ivec)((words)(as_bits(n + vec_set(ROUNDER)) + ivec_set(EXPONENT_BIAS)) << MANTISSA_BITS));
 }
@@ -581,11 +588,17 @@ INLINE vec vec_split(vec v, vec *exponent) {
 #define ROUNDING 0x6000u
 INLINE uint64_t control(void) { return _mm_getcsr(); }
 INLINE void write_control(uint64_t now) { _mm_setcsr((unsigned)now); }
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) || defined(_M_ARM64)
 #define FLUSH (1u << 24)
 #define ROUNDING (3u << 22)
+#if defined(__GNUC__) || defined(__clang__)
 INLINE uint64_t control(void) { uint64_t now; __asm__ volatile("mrs %0, fpcr" : "=r"(now)); return now; }
 INLINE void write_control(uint64_t now) { __asm__ volatile("msr fpcr, %0" : : "r"(now)); }
+#else
+#define FPCR 0x5a20 /* op0 3, op1 3, CRn 4, CRm 4, op2 0, as cl.exe packs them */
+INLINE uint64_t control(void) { return (uint64_t)_ReadStatusReg(FPCR); }
+INLINE void write_control(uint64_t now) { _WriteStatusReg(FPCR, (__int64)now); }
+#endif
 #else
 #define FLUSH 0u
 #define ROUNDING 0u

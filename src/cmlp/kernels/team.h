@@ -47,7 +47,7 @@ typedef struct {
     long started; /* 1 when all have, -1 if they are not needed after all */
     long stop;    /* set by one thread before a meeting, for all to see after it */
     long arrived;
-    long round;
+    long round; /* 0 or 1, in turn: a count would outgrow the 32 bits that a long has on Windows */
 } team_t;
 
 /* Returns in every thread once all have come; what each wrote before is seen by all. */
@@ -56,7 +56,7 @@ static void team_meet(team_t *team) {
     if (team->n_threads == 1) return;
     if (ADD_ONE(&team->arrived) == team->n_threads) {
         STORE(&team->arrived, 0);
-        STORE(&team->round, round + 1);
+        STORE(&team->round, 1 - round);
         return;
     }
     while (LOAD(&team->round) == round) {
