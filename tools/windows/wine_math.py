@@ -1,6 +1,6 @@
 """Turns modules for Windows, in place, from the system's mathematics to a DLL that completes Wine's.
 
-    wine_math.py folder file.def      writes what that DLL has to export, most of it forwarded to the system's
+wine_math.py folder file.def      writes what that DLL has to export, most of it forwarded to the system's
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pefile
 
 SYSTEM, OURS = b"api-ms-win-crt-math-l1-1-0.dll", b"cmlp-wine-shim-math-l1-1-0.dll"  # of one length
-MISSING = re.compile(r"c(real|imag)[fl]?")  # wine_math.c has them
+MISSING = re.compile(r"c(real|imag)[fl]?|exp2")  # wine_math.c has them
 
 
 def imported(path: Path) -> set[str]:
