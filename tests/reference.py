@@ -412,7 +412,7 @@ def inputs(n, d, seed=0):
 
 
 def classes(n, C, seed=0):
-    return np.random.RandomState(1000 + seed).randint(0, C, n)
+    return np.random.RandomState(1000 + seed).randint(0, C, n, dtype=np.intp)  # a long has 32 bits on Windows
 
 
 def target_rows(n, C, loss, seed=0):

@@ -241,7 +241,8 @@ class Samples(NamedTuple):
         if len(self.rows) == len(self.y) or isinstance(self.X, tuple):
             return self
         weights = None if self.weights is None else self.weights[self.rows]
-        return Samples(self.X[self.rows], self.y[self.rows], weights, np.arange(len(self.rows)), self.relative)
+        rows = np.arange(len(self.rows), dtype=np.intp)
+        return Samples(self.X[self.rows], self.y[self.rows], weights, rows, self.relative)
 
 
 class Keeper(Protocol):
