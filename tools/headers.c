@@ -7,7 +7,10 @@
 extern int supported(void);
 extern vec exercise(vec v, real_t *p, ptrdiff_t n, team_t *team);
 
-int supported(void) { return cpu_has_avx2() + cpu_has_avx512() + cpu_has_neon(); }
+int supported(void) {
+    const cpu_words cpu = read_cpu();
+    return has_avx2(&cpu) + has_avx512(&cpu) + cpu_has_neon();
+}
 
 vec exercise(vec v, real_t *p, ptrdiff_t n, team_t *team) {
     vec exponent, rows[VL];

@@ -65,7 +65,7 @@ NAMES
 )
     # shellcheck disable=SC2046 # names
     while read -r dll names; do windows_library "$libraries" $machine "$dll" $names; done < "$home/tools/windows/crt.def"
-    "$work/bin/clang-cl" /nologo /O2 /Zl /c "$home/tools/windows/crt.c" "/Fo$work/crt.obj"
+    "$work/bin/clang-cl" /nologo /O2 /Zl /c "/Tc$home/tools/windows/crt.c" "/Fo$work/crt.obj"
     "$work/bin/lld-link" /lib /nologo "$work/crt.obj" "/out:$libraries/msvcrt.lib"
     cp "$libraries/msvcrt.lib" "$libraries/oldnames.lib"
     export DISTUTILS_USE_SDK=1 MSSdk=1 LIB=$libraries LINK="ucrtbase.lib vcruntime140.lib kernel32.lib ntdll.lib"
