@@ -211,7 +211,7 @@ def test_a_public_method_is_documented(name):
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_a_public_property_is_among_the_attributes(name):
     owner, member = name.split(".")
-    assert re.search(rf"^ +{member} : ", getattr(cmlp, owner).__doc__, re.MULTILINE)
+    assert re.search(rf"^ *{member} : ", getattr(cmlp, owner).__doc__, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda path: str(path.relative_to(SOURCE)))
