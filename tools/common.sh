@@ -62,10 +62,10 @@ venv() { # name, requirements: into the cache, once; then on the PATH
     PATH=$folder/bin:$PATH
 }
 
-find_mirror() { # `mirror`, of Debian, by apt's own sources
+find_mirror() { # `mirror`, of Debian, by apt's own sources, whether or not it has read them
     need apt-get apt
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m1 -E '/debian/?$') ||
-        fail "apt's sources name no mirror of Debian"
+    mirror=$(apt-get update --print-uris 2> /dev/null | sed -nE "s|^'(.*/debian/?)/dists/.*|\\1|p" | sed -n 1p)
+    [ -n "$mirror" ] || fail "apt's sources name no mirror of Debian"
 }
 
 # An apt of its own, over the system's mirror: `apt`, for a release and an architecture of Debian.  Without the third
