@@ -1,8 +1,9 @@
-"""Fixtures that many tests share: every build of the kernels that this CPU runs."""
+"""Fixtures that many tests share: every build of the kernels that this CPU runs, and threads that take turns often."""
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -55,3 +56,11 @@ def torch():
     torch.set_num_threads(1)  # starting more costs more than these networks take
     yield torch
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def eager_threads():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)

@@ -29,14 +29,6 @@ def at_once(tasks):
         return list(pool.map(start, tasks))
 
 
-@pytest.fixture
-def eager_threads():
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(interval)
-
-
 def quiet(test):
     return pytest.mark.filterwarnings("ignore")(pytest.mark.usefixtures("eager_threads")(test))
 

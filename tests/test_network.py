@@ -380,14 +380,6 @@ def successful_fits(net, X, Y, learning_rate, times=1):
     return done
 
 
-@pytest.fixture
-def eager_threads():
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
-
-
 @pytest.mark.usefixtures("eager_threads")
 @pytest.mark.parametrize("layer_sizes", [SIZES, WIDE], ids=str)
 def test_two_threads_training_one_network(layer_sizes):

@@ -39,7 +39,7 @@ NEWER = re.compile(
     r"|pm(?:ax|in)(?:s[bd]|u[wd])|pmov[sz]x|pmuldq|pmulld|ptest|round[sp]|pcmp[ei]str|movntdqa|aes|pclmul|sha(?:1|256))"
 )
 ALLOWED = {"baseline": set(), "cpu": set(), "call": set(), "avx2": {"VEX", "newer"}, "avx512": {"VEX", "EVEX", "newer"}}
-LINKERS = {"__dso_handle", "__mh_dylib_header", "_mh_dylib_header", "___dso_handle"}  # what zig's adds on macOS
+LINKERS = {"___dso_handle", "__mh_dylib_header"}  # what zig's adds on macOS
 EXPECTED = {"avx2": "VEX", "avx512": "EVEX"}
 
 

@@ -10,6 +10,8 @@ windows_headers="-I$windows/include -I$cache/cpython$windows_python/Include -I$w
 # Of Cython's C; our headers are also compiled alone, without these.
 warnings=(-Wshorten-64-to-32 -Wno-unused-function -Wno-unused-parameter -Wno-unused-but-set-variable)
 
+cross_tools() { venv cross "setuptools>=77" Cython numpy wheel ziglang==0.15.2 pefile==2024.8.26; } # what cross_compile and windows_wine have in common
+
 windows_files() { # once: tools, headers, and CPython, which PyPI has as a source distribution that only holds it
     local release
     release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")

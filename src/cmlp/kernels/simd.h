@@ -164,10 +164,8 @@ INLINE vec vec_keep(vec v, ptrdiff_t n) { return (vec)AVX512(maskz_mov)(LANES(n)
 #elif VECTOR_BYTES == 32
 #if CMLP_DOUBLE
 #define AVX2(op) _mm256_##op##_pd
-#define MASK_TYPE long long
 #else
 #define AVX2(op) _mm256_##op##_ps
-#define MASK_TYPE int
 #endif
 static const bits_t lane_mask[2 * VL] = {
 #if CMLP_DOUBLE
