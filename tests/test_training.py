@@ -413,6 +413,17 @@ def test_a_bar_on_a_terminal(tmp_path):
 
 
 @not_on_windows
+def test_a_bar_goes_on_where_a_checkpoint_was(tmp_path):
+    pytest.importorskip("tqdm")
+    kept = FIT.replace("random_state=0", "random_state=0, checkpoint=sys.argv[1] + '.checkpoint'")
+    on_a_terminal(kept.replace("max_iter=5", "max_iter=3"), tmp_path / "losses")
+    shown, _ = on_a_terminal(kept, tmp_path / "losses")
+    assert "3/5" in shown
+    assert "5/5" in shown
+    assert "0/5" not in shown
+
+
+@not_on_windows
 def test_lines_on_a_terminal_without_tqdm(tmp_path):
     shown, out = on_a_terminal("import sys; sys.modules['tqdm'] = None" + FIT, tmp_path / "losses")
     assert len(LINE.findall(out)) == len(losses_in(tmp_path / "losses")) == 5

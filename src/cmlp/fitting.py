@@ -393,7 +393,7 @@ def fit(
         if options.verbose and saved.news is not None:
             say(saved.news)
     try:
-        with Progress(options) as progress:
+        with Progress(options, solver_run.epochs) as progress:
             outcome = _run(model, samples, solver_run, watch, random, heard, progress, saved)
     except DivergenceError as error:
         error.model = model

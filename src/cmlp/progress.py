@@ -13,9 +13,9 @@ from .training import History
 class Progress:
     """Epochs as they end: a tqdm bar on a terminal where tqdm is installed, else a line each; only if verbose."""
 
-    def __init__(self, options: Options):
+    def __init__(self, options: Options, done: int = 0):
         self.verbose = bool(options.verbose)
-        self.bar: Any = _bar(options.max_iter) if self.verbose else None
+        self.bar: Any = _bar(options.max_iter, done) if self.verbose else None
 
     def epoch_ends(self, history: History) -> None:
         if not self.verbose:
@@ -43,7 +43,7 @@ def say(line: str) -> None:
         print(line, flush=True)
 
 
-def _bar(total: int) -> Any:
+def _bar(total: int, done: int) -> Any:
     try:
         terminal = sys.stderr.isatty()
     except (AttributeError, ValueError):  # none, a stand-in, or closed
@@ -54,4 +54,4 @@ def _bar(total: int) -> Any:
         from tqdm import tqdm
     except ImportError:
         return None
-    return tqdm(total=total, unit="epoch")
+    return tqdm(total=total, initial=done, unit="epoch")

@@ -112,7 +112,7 @@ def naming(name: str, expected: str) -> Iterator[None]:
     except OverflowError:
         raise ValueError(f"{name} holds integers too large for float64: expected {expected}") from None
     except (TypeError, ValueError, LookupError, AttributeError) as error:
-        if isinstance(error, TypeError | ValueError) and re.search(rf"(?<!\w){name}(?!\w)", str(error)):
+        if isinstance(error, TypeError | ValueError) and re.search(rf"(?<!\w){name}(?!\w)|feature names", str(error)):
             raise
         raise (TypeError if isinstance(error, TypeError) else ValueError)(
             f"{name}: {error}; expected {expected}"
