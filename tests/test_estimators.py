@@ -1054,9 +1054,17 @@ def frame(request):
 
 
 def refusal(call, *arguments):
-    with pytest.raises(ValueError, match="feature names") as refused:
+    with pytest.raises(ValueError, match=r"feature names|Complex data") as refused:
         call(*arguments)
     return str(refused.value)
+
+
+@every_estimator
+@pytest.mark.parametrize("argument", ["X", "y"])
+def test_a_refusal_does_not_print_the_data(name, argument):
+    X, y = load("iris")
+    given = {"X": X, "y": y, argument: np.full((len(X), 6), 1 / 3 + 1j)}
+    assert 10 < len(refusal(getattr(cmlp, name)().fit, given["X"], given["y"])) < 1000
 
 
 @every_estimator

@@ -18,6 +18,7 @@ from .. import validation as check
 from ..network import Network
 from ..validation import Array
 
+LONGEST_MESSAGE = 800
 LARGEST_OFFSET = 2**30  # SciPy narrows them to 32 bits unseen
 ENTRIES_AT_A_TIME = 1 << 20  # of sparse rows that are made dense to predict them
 
@@ -105,18 +106,24 @@ def _as_it_is_meant(name: str, value: Any, refused: str = "mMV") -> Any:
 
 @contextlib.contextmanager
 def naming(name: str, expected: str) -> Iterator[None]:
-    """What scikit-learn and NumPy refuse, in their words, with the argument's name where these lack it."""
+    """What scikit-learn and NumPy refuse, in their words, with the argument's name where these lack it.
+
+    Where they print arrays, no more than LONGEST_MESSAGE characters.
+    """
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is refused
             yield
     except OverflowError:
         raise ValueError(f"{name} holds integers too large for float64: expected {expected}") from None
     except (TypeError, ValueError, LookupError, AttributeError) as error:
-        if isinstance(error, TypeError | ValueError) and re.search(rf"(?<!\w){name}(?!\w)|feature names", str(error)):
+        said = str(error)
+        short = said if len(said) <= LONGEST_MESSAGE else f"{said[:LONGEST_MESSAGE]} ..."
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        if not isinstance(error, kind) or not re.search(rf"(?<!\w){name}(?!\w)|feature names", said):
+            raise kind(f"{name}: {short}; expected {expected}") from error
+        if short == said:
             raise
-        raise (TypeError if isinstance(error, TypeError) else ValueError)(
-            f"{name}: {error}; expected {expected}"
-        ) from error
+        raise kind(short) from error
 
 
 def _refuse_malformed(name: str, X: Any) -> None:
