@@ -25,8 +25,8 @@ on_posix = pytest.mark.skipif(os.name != "posix", reason="a POSIX file system")
 
 
 @pytest.fixture(autouse=True)
-def no_hang():
-    """Reading a pipe or a device may never end: an alarm ends it."""
+def no_hang(request):
+    """Reading a pipe or a device may never end: an alarm ends it, at night after half an hour."""
     if not hasattr(signal, "alarm"):
         yield
         return
@@ -35,7 +35,7 @@ def no_hang():
         raise AssertionError("it hangs")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(60)
+    signal.alarm(60 if request.node.get_closest_marker("nightly") is None else 1800)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
