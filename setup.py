@@ -25,7 +25,7 @@ BUILDS = {
     },
     "arm64": {"neon": []},
 }
-PLAIN = {"baseline": []}  # of other processors, and of cl.exe, which lacks vector types and makes plain loops
+ONE = {"baseline": []}  # of other processors, and of cl.exe, which lacks vector types and makes plain loops
 MACHINES = {"amd64": "x86_64", "aarch64": "arm64"}
 PRECISIONS = {"f32": 0, "f64": 1}
 
@@ -82,7 +82,7 @@ def extension(name, flags=(), macros=()):
 
 def extensions():
     system = target_platform().split("-")[0]
-    builds = PLAIN if system == "win" and not CLANG_CL else BUILDS.get(target_machine(), PLAIN)
+    builds = ONE if system.startswith("win") and not CLANG_CL else BUILDS.get(target_machine(), ONE)
     if system == "macosx":  # see cpu.h: it would never be chosen
         builds = {isa: flags for isa, flags in builds.items() if isa != "avx512"}
     wanted = os.environ.get("CMLP_BUILDS", " ".join(builds)).split()
@@ -116,13 +116,15 @@ class BuildExt(build_ext):
         if not self.compiler.initialized:
             self.compiler.initialize(self.plat_name)
         self.compiler.cc = COMPILER
+        processor = {"arm64": "aarch64"}.get(target_machine(), target_machine())
+        self.compiler.compile_options.append(f"--target={processor}-pc-windows-msvc")  # its own may be another
         self.compiler.linker = os.environ.get("LD", self.compiler.linker)
         for options in (self.compiler.compile_options, self.compiler.ldflags_shared):
             options[:] = [option for option in options if option not in ("/GL", "/LTCG")]
 
 
 class Sdist(sdist):
-    """The same archive from the same files wherever it is made: nobody's, and of the time in $SOURCE_DATE_EPOCH."""
+    """The same archive from the same files: nobody's, and of the time in $SOURCE_DATE_EPOCH."""
 
     def make_archive(self, base_name, format, root_dir=None, base_dir=None, **owner):
         epoch = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))

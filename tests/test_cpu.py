@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import cmlp.kernels
 from cmlp.kernels import _cpu
 
 LEAF_1_ECX = {
@@ -63,6 +64,14 @@ def test_what_a_missing_leaf_says_does_not_count(unknown):
     ones = {"leaf_7_ebx": 0xFFFFFFFF, "extended_1_ecx": 0xFFFFFFFF}
     assert _cpu.decide(words(EVERY, **ones)) == AVX512
     assert _cpu.decide(words(EVERY, **ones, **unknown)) == BASELINE
+
+
+@pytest.mark.parametrize("wanted", [None, "avx2"])
+def test_no_build_that_this_cpu_runs(wanted, monkeypatch):
+    monkeypatch.setattr(cmlp.kernels, "built", lambda: ("avx2", "avx512"))
+    monkeypatch.setattr(_cpu, "supported", lambda: ("baseline",))
+    with pytest.raises(ImportError, match=r"built for \('avx2', 'avx512'\), but this CPU runs \('baseline',\)"):
+        cmlp.kernels._choose(wanted)
 
 
 def test_of_this_cpu_there_are_its_own_words():

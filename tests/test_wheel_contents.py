@@ -1,4 +1,4 @@
-"""What a wheel may hold: the check in tools/, on modules that break one rule each, and on the modules that run here.
+"""What a wheel may hold: the check in tools/, on modules that break one rule each, and on those of this installation.
 
 `CMLP_WHEEL` names a wheel to check whole.  Needs LIEF, GCC and binutils on x86-64 Linux.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from cmlp.kernels import _cpu, available, kernels
+from cmlp.kernels import built
 
 pytest.importorskip("lief")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
@@ -27,8 +29,10 @@ linux = pytest.mark.skipif(
     reason="needs GCC and binutils on x86-64 Linux",
 )
 SUFFIX = EXTENSION_SUFFIXES[0]
+TAG = re.sub(r".*-(\d+t?)-.*", r"cp\1", SUFFIX)
 AVX = "typedef float v __attribute__((vector_size(32))); v VISIBLE twice(v a) { return a + a; }"
 WIDE = "typedef float w __attribute__((vector_size(64))); w VISIBLE wide(w a) { return a + a; }"
+ASM = 'VISIBLE void special(void) {{ __asm__("{}"); }}'
 
 
 def module(folder, name, code="", flags=()):
@@ -46,7 +50,7 @@ def module(folder, name, code="", flags=()):
 
 
 def wheel(folder, modules, files=()):
-    path = folder / "cmlp-1.0-cp311-cp311-linux_x86_64.whl"
+    path = folder / f"cmlp-1.0-{TAG}-{TAG}-linux_x86_64.whl"
     with zipfile.ZipFile(path, "w") as archive:
         for built in modules:
             archive.write(built, f"cmlp/kernels/{built.name}")
@@ -68,6 +72,8 @@ def test_a_module_that_breaks_no_rule(name, code, flags, tmp_path):
 BROKEN = {
     "a path": ("_cpu", 'VISIBLE const char *where = "/home/someone/module.c";', [], "path /home/someone/module.c"),
     "a drive": ("_cpu", r'VISIBLE const char *where = "C:\\Users\\someone\\module.c";', [], r"path C:\Users\someone"),
+    "GitHub's drive": ("_cpu", r'VISIBLE const char *where = "D:\\a\\cmlp\\cmlp\\m.c";', [], r"path D:\a\cmlp"),
+    "GitHub's folder": ("_cpu", 'VISIBLE const char *where = "/__w/cmlp/m.c";', [], "path /__w/cmlp/m.c"),
     "its home": ("_cpu", f'VISIBLE const char *where = "{Path.home()}";', [], f"path {Path.home()}"),
     "debug": ("_cpu", "", ["-g"], "debug section .debug_info"),
     "the stack": ("_cpu", "", ["-Wl,-z,execstack"], "executable stack"),
@@ -80,7 +86,13 @@ BROKEN = {
     "BMI": ("_cpu", "VISIBLE long n(long x, long y) { return ~x & y; }", ["-mbmi"], "beyond cpu (VEX): andn"),
     "AVX-512": ("_avx2_f64", AVX + WIDE, ["-mavx512f"], "beyond avx2 (EVEX): v"),
     "short AVX-512": ("_avx2_f32", AVX.replace("32", "16").replace("a + a", "a | a").replace("float", "int")
-        + 'VISIBLE void k(void) { __asm__("vpaddd %xmm17, %xmm1, %xmm1"); }', ["-mavx2"], "beyond avx2 (EVEX): vpaddd"),
+        + ASM.format("vpaddd %xmm17, %xmm1, %xmm1"), ["-mavx2"], "beyond avx2 (EVEX): vpaddd"),
+    "AES": ("_avx2_f32", AVX + ASM.format("vaesenc %ymm1, %ymm2, %ymm3"), ["-mavx2"], "beyond x86-64-v4): vaesenc"),
+    "half precision": ("_avx512_f32", WIDE + ASM.format("vaddph %zmm1, %zmm2, %zmm3"), ["-mavx512f"],
+        "beyond x86-64-v4): vaddph"),
+    "VNNI": ("_avx512_f64", WIDE + ASM.format("vpdpbusd %zmm1, %zmm2, %zmm3"), ["-mavx512f"],
+        "beyond x86-64-v4): vpdpbusd"),
+    "random": ("_cpu", ASM.format("rdrand %eax"), [], "beyond x86-64-v4): rdrand"),
     "no AVX": ("_avx2_f32", "", [], "no instruction of avx2"),
     "no AVX-512": ("_avx512_f32", AVX, ["-mavx2"], "no instruction of avx512"),
     "another name": ("_sse9_f32", "", [], "instruction set 'sse9' is not of x86-64"),
@@ -119,11 +131,20 @@ def test_a_wheel_without_modules(tmp_path):
 
 
 @linux
-@pytest.mark.parametrize("isa", available())
-def test_the_modules_that_run_here_hold_what_their_names_allow(isa):
-    for file in {kernels(dtype, isa).__file__ for dtype in ("float32", "float64")} | {_cpu.__file__}:
-        stem = Path(file).name.split(".")[0]
-        assert list(wrong_instructions(stem.strip("_").split("_")[0], parsed(file))) == []
+@pytest.mark.parametrize("name", ["_cpu", "_call", *(f"_{isa}_{bits}" for isa in built() for bits in ("f32", "f64"))])
+def test_the_modules_of_this_installation_hold_what_their_names_allow(name):
+    file = find_spec(f"cmlp.kernels.{name}").origin  # which may not run here
+    assert list(wrong_instructions(name.strip("_").split("_")[0], parsed(file))) == []
+
+
+@linux
+@pytest.mark.parametrize(
+    "tags", ["cp39-cp39-linux_x86_64", "{0}-{0}-linux_aarch64", "{0}-{0}-win_amd64", "{0}-{0}-macosx_11_0_x86_64"]
+)
+def test_a_name_that_says_what_the_modules_are_not(tags, tmp_path):
+    right = wheel(tmp_path, [module(tmp_path, "_cpu")])
+    wrong = right.rename(tmp_path / f"cmlp-1.0-{tags.format(TAG)}.whl")
+    assert [line for line in problems(wrong) if ": not for " in line] == problems(wrong) != []
 
 
 def parsed(file):

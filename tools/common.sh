@@ -1,28 +1,41 @@
-# What the scripts of this folder share; sourced by them.  A script names the target it works on, and its last words on it
-# are one of `target: RUN (n passed)`, `target: BUILT, not run (reason)` and `target: FAILED (reason)`.
+# shellcheck shell=bash
+# What the scripts of this folder share; sourced by them.  A script names the target it works on, and its last words on
+# it are one of `target: RUN (n passed)`, `target: BUILT, not run (reason)` and `target: FAILED (reason)`.
+#
+# What takes long is kept in $CMLP_CACHE (a folder cmlp of the user's cache), by what it was made from.
 set -euo pipefail
+shopt -s inherit_errexit
 home=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${CMLP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cmlp}
 work=$(mktemp -d)
-jobs=${CMLP_JOBS:-$(nproc)}
+jobs=$(nproc)
+python_here=$(command -v python3 || true)
 target='' reason=''
-trap 'code=$?; rm -rf "$work"; [ -z "$target" ] || echo "$target: FAILED (${reason:-see above})"; exit $code' EXIT
+
+finish() {
+    local code=$?
+    [ -z "$target" ] || echo "$target: FAILED (${reason:-see above})"
+    rm -rf "$work" || true # what it holds may still be in use
+    exit $code
+}
+trap finish EXIT
 
 begin() { target=$1; }
-ran() { # how many tests passed
+ran() { # how many tests passed, [what part of all they are]
     [ "${1:-0}" -gt 0 ] || fail "no test was run"
-    echo "$target: RUN ($1 passed)"
+    echo "$target: RUN ($1 passed${2:+, $2})"
     target=''
 }
 built() { echo "$target: BUILT, not run ($1)"; target=''; }
 fail() { reason=$*; exit 1; }
 
 need() { # command, package of Debian
-    command -v "$1" > /dev/null || fail "$1 is missing: install Debian's $2 or its like"
+    command -v "$1" > /dev/null || fail "$1 is missing: install Debian's ${2:-package} or its like"
 }
 
 each() { # targets: the script once for each; its end is that of the worst
     local name code=0
+    [ $# -gt 0 ] || { target=${0##*/}; fail "there is nothing to do it for"; }
     for name in "$@"; do "$0" "$name" || code=1; done
     exit $code
 }
@@ -33,34 +46,128 @@ quietly() { # a command whose output matters only if it fails
 
 passed() { grep -oE '[0-9]+ passed' "$1" | tail -1 | cut -d' ' -f1; } # by what pytest printed into a file
 
+# ---- the cache ------------------------------------------------------------------------------------
+
+alone() { # name: until the script ends, one process at a time
+    local lock
+    mkdir -p "$cache"
+    exec {lock}> "$cache/$1.lock"
+    flock "$lock"
+}
+
+declare -A locks
+
+# `kept folder key... || { make it; whole folder; }`: the folder is made once for what its key says, by one process at a
+# time, and is empty before.
+kept() {
+    local key fd
+    mkdir -p "$(dirname "$1")"
+    exec {fd}> "$1.lock"
+    flock "$fd"
+    key=$(cksum <<< "${*:2}")
+    if [ "$key" = "$(cat "$1/complete" 2> /dev/null || true)" ]; then
+        exec {fd}>&-
+        return 0
+    fi
+    locks[$1]=$fd
+    rm -rf "$1"
+    mkdir -p "$1"
+    echo "$key" > "$1/key"
+    return 1
+}
+whole() {
+    local fd=${locks[$1]}
+    mv "$1/key" "$1/complete"
+    exec {fd}>&-
+}
+
 copy_source() { # folder: the tree without what was built in it
     mkdir -p "$1"
-    tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ -cf - setup.py pyproject.toml README.md \
-        LICENSE CHANGELOG.md CONTRIBUTING.md RELEASING.md MANIFEST.in docs src tests bench tools .ci | tar -C "$1" -xf -
+    tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ --exclude=.hypothesis -cf - \
+        LICENSE MANIFEST.in {README,CHANGELOG,CONTRIBUTING,RELEASING}.md setup.py pyproject.toml \
+        docs src tests bench tools .ci |
+        tar -C "$1" -xf -
+}
+
+sources() { # what the modules are compiled from, and how
+    (cd "$home" && cat setup.py && find src -name '*.pyx' -o -name '*.h' | sort | xargs cat)
 }
 
 build_tree() { # name: the tree in $cache/name, to build in; of the last time it keeps Cython's C and nothing else
-    local cython=$cache/$1/build/cython kept=$work/cython
-    [ ! -e "$cython" ] || mv "$cython" "$kept"
-    rm -rf "${cache:?}/$1"
-    copy_source "$cache/$1"
-    mkdir "$cache/$1/build"
-    [ ! -e "$kept" ] || mv "$kept" "$cython"
-    cd "$cache/$1"
+    local tree=$cache/$1 stamp
+    alone "$1"
+    stamp=$(sources | cat - <(python -m pip freeze) | cksum)
+    if [ -e "$tree/build/cython" ] && [ "$stamp" = "$(cat "$tree/build/stamp")" ]; then
+        mv "$tree/build/cython" "$work/cython"
+    fi
+    rm -rf "$tree"
+    copy_source "$tree"
+    mkdir "$tree/build"
+    if [ -e "$work/cython" ]; then mv "$work/cython" "$tree/build/cython"; fi
+    echo "$stamp" > "$tree/build/stamp"
+    cd "$tree"
 }
 
-venv() { # name, requirements: into the cache, once; then on the PATH
-    local name=$1 folder
+# ---- Python ---------------------------------------------------------------------------------------
+
+interpreter='import sys, sysconfig; print(sys._base_executable, sys.version, sysconfig.get_config_var("EXT_SUFFIX"))'
+
+venv() { # name, requirements: for $PYTHON, into the cache, once, and again when $made_of changes; then on the PATH
+    local folder kind constraints=$home/tools/constraints.txt
+    kind=$("${PYTHON:-python3}" -c "$interpreter")
+    folder=$cache/venvs/$1-$(cksum <<< "$kind" | cut -d' ' -f1)
     shift
-    folder=$cache/venvs/$name-$(echo "$(${PYTHON:-python3} -V)" "$@" | cksum | cut -d' ' -f1)
-    if [ ! -e "$folder/complete" ]; then
-        rm -rf "$folder"
+    kept "$folder" "$@" "$(cat "$constraints")" "${made_of:-}" || {
         "${PYTHON:-python3}" -m venv "$folder"
-        quietly "$folder/bin/python" -m pip install --disable-pip-version-check "$@"
-        touch "$folder/complete"
-    fi
+        quietly "$folder/bin/python" -m pip install --disable-pip-version-check -c "$constraints" "$@" ||
+            fail "pip install $*"
+        whole "$folder"
+    }
     PATH=$folder/bin:$PATH
 }
+
+installed() { # [interpreter]: `python` has this tree's cmlp and what tests need: this interpreter, or one of the cache
+    if [ $# -gt 0 ]; then
+        need "$1" python3
+        mkdir -p "$work/bin"
+        printf '#!/bin/sh\nexec "%s" "$@"\n' "$(command -v "$1")" > "$work/bin/python"
+        chmod +x "$work/bin/python"
+        PATH=$work/bin:$PATH
+    else
+        alone installed
+        copy_source "$work/source"
+        cd "$work/source"
+        made_of=$(find setup.py pyproject.toml src -type f | sort | xargs cat | cksum) venv installed '.[test]'
+        cd "$home"
+    fi
+    (cd / && python - "$home/src/cmlp") << 'CHECK' || fail "$(command -v python) has not this tree's cmlp, installed"
+import pathlib, sys
+import cmlp
+here, tree = pathlib.Path(cmlp.__file__).parent, pathlib.Path(sys.argv[1])
+assert here.parent.name.endswith("-packages")
+assert all((here / path.relative_to(tree)).read_bytes() == path.read_bytes() for path in tree.rglob("*.py"))
+CHECK
+}
+
+contents() { # wheels: nothing is wrong with what they hold
+    local before=$PATH
+    PYTHON=$python_here venv contents lief
+    python "$home/tools/wheel_contents.py" "$@" || fail "what $* hold"
+    PATH=$before
+}
+
+build_python() { # prefix, arguments of configure: CPython from Debian's source
+    local prefix=$1
+    source_of cpython3.13 trixie python3.13
+    need make make
+    mkdir "$work/build"
+    cd "$work/build"
+    quietly "$cache/cpython3.13/configure" --prefix="$prefix" --without-ensurepip "${@:2}"
+    quietly make -s -j"$jobs"
+    quietly make -s altinstall
+}
+
+# ---- Debian's packages ----------------------------------------------------------------------------
 
 find_mirror() { # `mirror`, of Debian, by apt's own sources, whether or not it has read them
     need apt-get apt
@@ -68,9 +175,7 @@ find_mirror() { # `mirror`, of Debian, by apt's own sources, whether or not it h
     [ -n "$mirror" ] || fail "apt's sources name no mirror of Debian"
 }
 
-# An apt of its own, over the system's mirror: `apt`, for a release and an architecture of Debian.  Without the third
-# argument it knows nothing as installed.
-apt_of() { # release, architecture, [dpkg's status file]
+apt_of() { # release, architecture: `apt`, one of its own over the system's mirror, which knows nothing as installed
     local root=$work/apt-$1-$2 mirror
     find_mirror
     mkdir -p "$root"/{lists,cache/archives}/partial
@@ -79,7 +184,7 @@ apt_of() { # release, architecture, [dpkg's status file]
     done > "$root/sources.list"
     touch "$root/status"
     apt=(apt-get -qq -o Dir::Etc::SourceList="$root/sources.list" -o Dir::Etc::SourceParts=/dev/null
-        -o Dir::State::Lists="$root/lists" -o Dir::State::status="${3:-$root/status}" -o Dir::Cache="$root/cache"
+        -o Dir::State::Lists="$root/lists" -o Dir::State::status="$root/status" -o Dir::Cache="$root/cache"
         -o APT::Architecture="$2" -o APT::Architectures="$2" -o APT::Sandbox::User="$(id -un)"
         -o APT::Install-Recommends=false)
     quietly "${apt[@]}" update
@@ -87,34 +192,23 @@ apt_of() { # release, architecture, [dpkg's status file]
 
 debs() { # name, release, architecture, packages: these and what they depend on, unpacked into $cache/name, once
     local folder=$cache/$1 release=$2 architecture=$3 deb
-    shift 3
-    [ -e "$folder/complete" ] && return
+    kept "$folder" "${@:2}" && return
     apt_of "$release" "$architecture"
-    quietly "${apt[@]}" install --download-only --yes "$@"
-    rm -rf "$folder" && mkdir -p "$folder"
+    quietly "${apt[@]}" install --download-only --yes "${@:4}"
     for deb in "$work/apt-$release-$architecture"/cache/archives/*.deb; do dpkg -x "$deb" "$folder"; done
-    touch "$folder/complete"
+    whole "$folder"
 }
 
 source_of() { # name, release, source package: its original source in $cache/name, once
     local folder=$cache/$1 release=$2 package=$3
-    [ -e "$folder/complete" ] && return
+    kept "$folder" "${@:2}" && return
     apt_of "$release" "$(dpkg --print-architecture)"
     (cd "$work" && quietly "${apt[@]}" source --download-only --tar-only "$package")
-    rm -rf "$folder" && mkdir -p "$folder"
     tar --extract --file "$(echo "$work/${package}"_*.orig.tar.*z)" --directory "$folder" --strip-components 1
-    touch "$folder/complete"
+    whole "$folder"
 }
 
-installed() { # [interpreter]: `python` has this tree's cmlp and what its tests need: this interpreter, or one of the cache
-    local sources
-    if [ $# -gt 0 ]; then PATH=$(dirname "$(command -v "$1")"):$PATH && return; fi
-    sources=$(cd "$home" && find setup.py pyproject.toml src -name '*.py' -o -name '*.pyx' -o -name '*.h' -o -name '*.toml' |
-        sort | (cd "$home" && xargs cat) | cksum | cut -d' ' -f1)
-    compgen -G "$cache/venvs/cmlp-$sources-*" > /dev/null || rm -rf "$cache"/venvs/cmlp-*
-    copy_source "$work/source"
-    cd "$work/source" && venv "cmlp-$sources" '.[test]' && cd "$home"
-}
+# ---- emulators ------------------------------------------------------------------------------------
 
 # An interpreter under an emulator, $work/name/bin/python.  It is sys.executable there, so that the processes that tests
 # start run under the emulator as well.

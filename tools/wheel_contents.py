@@ -1,8 +1,9 @@
 """What wheels may hold: `python tools/wheel_contents.py WHEEL...` prints each fault, and fails if there is one.
 
 No path of the machine that built it, no debug section, no executable stack, no path to look for libraries in, no symbol
-but the module's own, no instruction that its name does not allow, no file that should not be there, less than 2 MB.
-Modules of Linux, macOS and Windows are read by LIEF; binutils' objdump decodes x86-64 (to `$OBJDUMP`).
+but the module's own, no instruction that its name does not allow, no file that should not be there, less than 2 MB,
+and tags that are those of its modules.  Modules of Linux, macOS and Windows are read by LIEF; binutils' objdump (or
+`$OBJDUMP`) decodes x86-64.  Nothing decodes arm64, whose one build asks for nothing.
 """
 
 from __future__ import annotations
@@ -26,17 +27,25 @@ FILES = [*PACKAGE, *(f"cmlp-*.dist-info/{name}" for name in METADATA)]
 
 # Folders that only a machine that builds has, and a drive of Windows with two folders.
 PATHS = re.compile(
-    rb"/(?:home|root|Users|tmp|opt|var|private|build|builds|work|project|host|mnt|github)/[\w.+/-]{3,}"
-    rb"|(?<![A-Za-z0-9])[A-Za-z]:[\\/]{1,2}[\w .+-]{2,}[\\/]{1,2}[\w .+-]{2,}"
+    rb"/(?:home|root|Users|tmp|opt|var|private|build|builds|work|workspace|project|host|mnt|github|__w|__t"
+    rb"|Library/Frameworks|usr/local/(?:src|lib/python))/[\w.+/-]{3,}"
+    rb"|(?<![A-Za-z0-9])[A-Za-z]:[\\/]{1,2}[\w .+-]+[\\/]{1,2}[\w .+-]{2,}"
 )
 OWN = {Path.home(), Path.cwd(), Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")}
 HERE = {str(path).encode() for path in OWN if len(path.parts) > 1}
 
 # Beyond SSE2, which every x86-64 has, encoded as SSE2 is.  tzcnt is not among them: older processors run it as bsf.
 NEWER = re.compile(
-    r"(?:crc32|popcnt|lzcnt|movbe|lddqu|haddp|hsubp|addsub|movddup|movs[hl]dup|pabs|palignr|ph(?:add|sub|min)|pshufb|psign"
-    r"|pmaddubs|pmulhrs|blend|dpp[sd]|extractps|insertps|mpsadbw|packusdw|pblend|pcmpeqq|pcmpgtq|pextr[bdq]|pinsr[bdq]"
-    r"|pm(?:ax|in)(?:s[bd]|u[wd])|pmov[sz]x|pmuldq|pmulld|ptest|round[sp]|pcmp[ei]str|movntdqa|aes|pclmul|sha(?:1|256))"
+    r"(?:crc32|popcnt|lzcnt|movbe|lddqu|haddp|hsubp|addsub|movddup|movs[hl]dup|pabs|palignr|ph(?:add|sub|min)|pshufb"
+    r"|psign|pmaddubs|pmulhrs|blend|dpp[sd]|extractps|insertps|mpsadbw|packusdw|pblend|pcmpeqq|pcmpgtq|pextr[bdq]"
+    r"|pinsr[bdq]|pm(?:ax|in)(?:s[bd]|u[wd])|pmov[sz]x|pmuldq|pmulld|ptest|round[sp]|pcmp[ei]str|movntdqa|cmpxchg16b)"
+)
+# Beyond what the processors have that avx2 and avx512 are chosen on (x86-64-v3 and x86-64-v4), in whatever encoding.
+BEYOND = re.compile(
+    r"(?:v?aes|v?pclmul|v?sha(?:1|256|512)|adcx|adox|rdrand|rdseed|v?gf2p8|movdir|v?sm[34]|tile|tdp|xbegin|vphadd[dw]?q"
+    r"|vpcom(?!press)|vpdp|vpmadd52|vpopcnt|vpshufbit|vperm[it]2b|vpermb|vpmultishift|vp(?:compress|expand)[bw]"
+    r"|vpsh[lr]d[vwdq]|vcvtne|vp2intersect|v(?:4f|p4d)|vexp2|vrcp28|vrsqrt28|vgatherpf|vscatterpf|vfn?m(?:add|sub)[ps][sd]\b"
+    r"|v(?!cvtps2ph)\w+(?:[ps]h|bf16)\b)"
 )
 ALLOWED = {"baseline": set(), "cpu": set(), "call": set(), "avx2": {"VEX", "newer"}, "avx512": {"VEX", "EVEX", "newer"}}
 LINKERS = {"___dso_handle", "__mh_dylib_header"}  # what zig's adds on macOS
@@ -53,6 +62,10 @@ def encoding(code: bytes, mnemonic: str) -> str | None:
     return "newer" if NEWER.match(mnemonic) else None
 
 
+def extension(code: bytes, mnemonic: str) -> str | None:
+    return "beyond x86-64-v4" if BEYOND.match(mnemonic) else encoding(code, mnemonic)
+
+
 def instructions(code: bytes) -> Iterator[tuple[str | None, str]]:
     """The extension and the text of each instruction."""
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +76,7 @@ def instructions(code: bytes) -> Iterator[tuple[str | None, str]]:
             _, *parts = line.split("\t")
             if len(parts) == 2:
                 text = re.sub(r"^(?:(?:rep|repz|repnz|lock|notrack|data16|cs|ds|bnd) )+", "", parts[1])
-                yield encoding(bytes.fromhex(parts[0]), text), text
+                yield extension(bytes.fromhex(parts[0]), text), text
 
 
 def code_sections(module: lief.Binary) -> list[bytes]:
@@ -141,17 +154,39 @@ def wrong_pe(module: lief.PE.Binary) -> Iterator[str]:
         yield "executable stack"
 
 
+def wrong_tags(wheel: str, name: str, module: lief.Binary) -> Iterator[str]:
+    """By the wheel's name it is for another Python, system or processor than a module in it."""
+    *_, abi, platform = wheel.removesuffix(".whl").split("-")
+    suffix = re.search(r"\.(?:cpython-|cp)(\d+t?)-", name)
+    if suffix is None or f"cp{suffix[1]}" != abi:
+        yield f"not for {abi}"
+    system, processors = SYSTEMS[type(module)]
+    if not platform.startswith(system) or not platform.endswith(processors[is_x86(module)]):
+        yield f"not for {platform}"
+    elif system == ("macosx",):
+        least = tuple(map(int, platform.split("_")[1:3]))
+        asked = tuple(module.build_version.minos[:2] if module.has_build_version else module.version_min.version[:2])
+        if asked > least:
+            yield f"asks for macOS {asked}, the wheel for {least}"
+
+
+SYSTEMS = {  # what platform tags begin with, and end with for arm64 and x86-64
+    lief.ELF.Binary: (("linux", "manylinux", "musllinux"), ("aarch64", "x86_64")),
+    lief.MachO.Binary: (("macosx",), ("arm64", "x86_64")),
+    lief.PE.Binary: (("win",), ("arm64", "amd64")),
+}
 FORMATS = {lief.ELF.Binary: wrong_elf, lief.MachO.Binary: wrong_macho, lief.PE.Binary: wrong_pe}
 
 
-def wrong_module(name: str, data: bytes) -> Iterator[str]:
-    """What is wrong with a compiled module, by its name in the wheel."""
+def wrong_module(wheel: str, name: str, data: bytes) -> Iterator[str]:
+    """What is wrong with a compiled module, by its name in the wheel and the wheel's."""
     module = lief.parse(data)
     if type(module) not in FORMATS:
         yield "not a module of Linux, macOS or Windows"
         return
     stem = Path(name).name.split(".")[0]
     yield from FORMATS[type(module)](module)
+    yield from wrong_tags(wheel, name, module)
     yield from wrong_symbols(stem, module)
     yield from wrong_instructions(stem.strip("_").split("_")[0], module)
     for section in module.sections:
@@ -175,7 +210,7 @@ def problems(wheel: Path) -> list[str]:
                 found.append(f"{name}: should not be there")
             if name.endswith((".so", ".pyd")):
                 modules += 1
-                found += [f"{name}: {problem}" for problem in wrong_module(name, data)]
+                found += [f"{name}: {problem}" for problem in wrong_module(wheel.name, name, data)]
             if not name.endswith(".py"):  # as they were written
                 found += [f"{name}: {problem}" for problem in wrong_paths(data)]
     return found if modules else [*found, "no compiled module"]

