@@ -119,8 +119,8 @@ venv() { # name, requirements: for $PYTHON, into the cache, once, and again when
     shift
     kept "$folder" "$@" "$(cat "$constraints")" "${made_of:-}" || {
         "${PYTHON:-python3}" -m venv "$folder"
-        quietly "$folder/bin/python" -m pip install --disable-pip-version-check -c "$constraints" "$@" ||
-            fail "pip install $*"
+        quietly env -u _PYTHON_HOST_PLATFORM "$folder/bin/python" -m pip install --disable-pip-version-check \
+            -c "$constraints" "$@" || fail "pip install $*" # for this platform, whatever is built for another
         whole "$folder"
     }
     PATH=$folder/bin:$PATH
