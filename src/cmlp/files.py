@@ -100,6 +100,8 @@ def _naming(path: str) -> Iterator[None]:
 
 def _place(path: str) -> str:
     """Where a file is to be written, past any symbolic links; refuses what must not become a file."""
+    with _naming(path):
+        os.stat(os.path.dirname(path) or os.curdir)  # as a/../b is refused where there is no a, which realpath forgets
     place = os.path.realpath(path)
     if os.path.islink(place):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
