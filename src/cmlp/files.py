@@ -17,12 +17,19 @@ import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .exceptions import ModelFileError
 from .validation import Array, shown
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where a file that is open cannot be removed
+    fcntl = None  # type: ignore[assignment]
+
+Identity: TypeAlias = "tuple[int, int, int, int]"  # device, inode, time of the last change, size
 
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -31,7 +38,7 @@ MAX_AXES = 8
 CHECKSUM = "sha256"
 
 
-def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> Identity:
     """Writes the file beside its place and moves it there: at any moment the old file or the new one is whole.
 
     A symbolic link stays one: what it points to is replaced.
@@ -40,18 +47,20 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
     header = _header(arrays, blocks, metadata)
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name[:32]}.{secrets.token_hex(8)}.part")
+    temporary = os.path.join(folder, f"{_stem(name)}{secrets.token_hex(8)}.part")
     mode = _mode_of(path)
     at_first = 0o666 if mode is None else 0o600  # less what the process masks, as for any new file
     try:
-        with _naming(path):
+        with _naming(path), contextlib.ExitStack() as until_moved:
             with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
+                until_moved.enter_context(_locked(file.fileno()))
                 file.write(len(header).to_bytes(8, "little"))
                 file.write(header)
                 for block in blocks:
                     file.write(block.data)
                 file.flush()
                 os.fsync(file.fileno())
+                written = _identity(os.fstat(file.fileno()))
             if mode is not None:
                 os.chmod(temporary, mode)
             os.replace(temporary, path)
@@ -60,16 +69,63 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
             os.unlink(temporary)
         raise
     _sync_folder(folder)
+    return written
 
 
 def sweep(path: str) -> None:
-    """Removes what writes to this path that were killed have left beside it."""
+    """Removes what writes to this path that were killed have left beside it; what is being written has a lock."""
     folder, name = os.path.split(os.path.realpath(path))
-    left = re.compile(re.escape(f".{name[:32]}.") + r"[0-9a-f]{16}\.part")
+    left = re.compile(re.escape(_stem(name)) + r"[0-9a-f]{16}\.part")
     with contextlib.suppress(OSError):
         for entry in os.listdir(folder):
             if left.fullmatch(entry):
-                os.unlink(os.path.join(folder, entry))
+                _remove_if_left(os.path.join(folder, entry))
+
+
+def _stem(name: str) -> str:
+    """How a file begins that is to become the one of this name: what fits of it for the eye, and a digest of all."""
+    return f".{name[:32]}.{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}."
+
+
+@contextlib.contextmanager
+def _locked(handle: int) -> Iterator[None]:
+    """Holds a lock on an open file until the end, be it that of the process, whether the handle is closed or not."""
+    if fcntl is None:
+        yield
+        return
+    twin = os.dup(handle)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(twin, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(twin)
+
+
+def _remove_if_left(path: str) -> None:
+    """Unless somebody holds a lock on it or has it open, or that cannot be told."""
+    with contextlib.suppress(OSError):
+        if fcntl is None:
+            os.unlink(path)
+            return
+        handle = _open_at_once(path, os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+        finally:
+            os.close(handle)
+
+
+def identity(path: str) -> Identity | None:
+    """What a file that is there has and one that is written in its place has not; None where there is none."""
+    try:
+        return _identity(os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def file_path(path: Any, name: str = "path") -> str:

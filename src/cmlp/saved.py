@@ -52,7 +52,7 @@ def read(path: Any) -> tuple[Network, Task, History, Array | None]:
     path = files.file_path(path)
     arrays, metadata = files.read(path)
     if metadata.get("format") != FORMAT:
-        raise ModelFileError(path, f"its format is {metadata.get('format')!r}: expected {FORMAT!r}")
+        raise ModelFileError(path, f"its format is {check.shown(metadata.get('format'))}: expected {FORMAT!r}")
     try:
         return _from_description(arrays, json.loads(metadata["model"]))
     except MALFORMED as error:
