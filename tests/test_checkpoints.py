@@ -411,6 +411,22 @@ def test_trainings_that_begin_together_with_long_names_are_all_kept(tmp_path, mo
     assert sorted(os.listdir(tmp_path)) == sorted(path.name for path in paths)
 
 
+@posix
+def test_a_file_that_is_swept_before_its_lock_is_begun_anew(tmp_path, monkeypatch):
+    locked, left = files._locked, []
+
+    def late(handle):
+        if not left:
+            files.sweep(str(tmp_path / "run"))
+            left.append(os.listdir(tmp_path))
+        return locked(handle)
+
+    monkeypatch.setattr(files, "_locked", late)
+    trained(max_iter=1).save(tmp_path / "run")
+    assert left == [[]]
+    assert os.listdir(tmp_path) == ["run"]
+
+
 SAVE_SLOWLY = """
 import os, sys, cmlp
 fsync = os.fsync

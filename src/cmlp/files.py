@@ -46,30 +46,42 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
     path = _place(file_path(path))
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
     header = _header(arrays, blocks, metadata)
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f"{_stem(name)}{secrets.token_hex(8)}.part")
     mode = _mode_of(path)
     at_first = 0o666 if mode is None else 0o600  # less what the process masks, as for any new file
-    try:
-        with _naming(path), contextlib.ExitStack() as until_moved:
-            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
-                until_moved.enter_context(_locked(file.fileno()))
-                file.write(len(header).to_bytes(8, "little"))
-                file.write(header)
-                for block in blocks:
-                    file.write(block.data)
-                file.flush()
-                os.fsync(file.fileno())
-                written = _identity(os.fstat(file.fileno()))
-            if mode is not None:
-                os.chmod(temporary, mode)
-            os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
+    with _naming(path), _beside(path, at_first) as (file, temporary):
+        with file:
+            file.write(len(header).to_bytes(8, "little"))
+            file.write(header)
+            for block in blocks:
+                file.write(block.data)
+            file.flush()
+            os.fsync(file.fileno())
+            written = _identity(os.fstat(file.fileno()))
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    _sync_folder(os.path.dirname(path))
     return written
+
+
+@contextlib.contextmanager
+def _beside(path: str, mode: int) -> Iterator[tuple[Any, str]]:
+    """A new file in the path's folder, and its name, under a lock until the end; an error removes it."""
+    folder, name = os.path.split(path)
+    while True:
+        temporary = os.path.join(folder, f"{_stem(name)}{secrets.token_hex(8)}.part")
+        try:
+            with (
+                open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file,
+                _locked(file.fileno()),
+            ):
+                if os.path.exists(temporary):  # else a sweep was quicker than the lock
+                    yield file, temporary
+                    return
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
 
 
 def sweep(path: str) -> None:
@@ -96,7 +108,7 @@ def _locked(handle: int) -> Iterator[None]:
     twin = os.dup(handle)
     try:
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(twin, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(twin, fcntl.LOCK_EX)
         yield
     finally:
         os.close(twin)
@@ -117,7 +129,7 @@ def _remove_if_left(path: str) -> None:
 
 
 def identity(path: str) -> Identity | None:
-    """What a file that is there has and one that is written in its place has not; None where there is none."""
+    """What changes where a file is written anew; None where there is none."""
     try:
         return _identity(os.stat(path))
     except (FileNotFoundError, NotADirectoryError):

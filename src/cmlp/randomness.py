@@ -58,7 +58,7 @@ def _like(name: str, found: Any, own: Any) -> Any:
             return array
     elif _is_like(name, found, own):
         return found
-    raise ValueError(f"{name}={check.shown(found)} is not of a state of its random numbers")
+    raise ValueError(f"{name}={check.shown(found)}: expected that of a state of these random numbers")
 
 
 def _array_like(found: Any, own: Any) -> Any:
