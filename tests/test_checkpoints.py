@@ -135,6 +135,28 @@ def test_sparse_rows_and_a_warm_start_go_on(path, options):
     assert_same(train(checkpoint=path), train())
 
 
+@pytest.mark.parametrize("then", ["", "held out", "validation"])
+@pytest.mark.parametrize("first", ["", "held out", "validation"])
+def test_a_warm_start_goes_on_from_what_the_first_fit_left(path, first, then):
+    """A longer history than the file's run has, validated or not."""
+    pytest.importorskip("sklearn")
+
+    def train(**more):
+        model = cmlp.MLPClassifier((5,), warm_start=True, max_iter=3, random_state=0)
+        for kind, options in ((first, {}), (then, {"max_iter": 17, **more})):
+            model.set_params(early_stopping=kind == "held out", **options)
+            model.fit(X, y, **(OTHERS if kind == "validation" else {}))
+        return model
+
+    def crash_later(state):
+        if state.epoch == 3 + CRASH:
+            raise Crash
+
+    with pytest.raises(Crash):
+        train(checkpoint=path, checkpoint_every=2, callbacks=crash_later)
+    assert_same(train(checkpoint=path), train())
+
+
 @pytest.mark.parametrize("source", [np.random.RandomState, np.random.default_rng, np.random.MT19937, np.random.SFC64])
 def test_a_source_of_random_numbers_goes_on(path, source):
     def seeded():
@@ -343,20 +365,26 @@ def test_a_write_that_fails_does_not_end_the_training(path, monkeypatch, problem
 LONG = "experiment-with-a-long-name-of-2026-fold-"  # longer than what a temporary name shows of it
 
 
-def test_what_killed_writes_have_left_is_swept(tmp_path):
-    for name in ("run.checkpoint", LONG + "1"):
-        path = tmp_path / name
-        stem = files._stem(name)
-        left = path.with_name(f"{stem}0123456789abcdef.part")
-        others = [
-            f".{name[:32]}.part", f"{stem}0123456789abcdef", f"{stem}x123456789abcdef.part", "notes.part",
-            files._stem(name + "x") + "0123456789abcdef.part",
-        ]  # fmt: skip
-        for file in (left.name, *others):
-            path.with_name(file).write_bytes(b"half of it")
-        trained(checkpoint=path, max_iter=1)
-        assert not left.exists()
-        assert all(path.with_name(file).exists() for file in others)
+@pytest.mark.parametrize("name", ["run.checkpoint", LONG + "1"])
+@pytest.mark.parametrize("locks", [pytest.param(True, marks=posix), False])
+def test_what_killed_writes_have_left_is_swept(tmp_path, monkeypatch, name, locks):
+    """Where there are no locks, an hour later."""
+    if not locks:
+        monkeypatch.setattr(files, "fcntl", None)
+    path, stem = tmp_path / name, files._stem(name)
+    old, young = (path.with_name(f"{stem}{digit * 16}.part") for digit in "0f")
+    others = [
+        f".{name[:32]}.part", f"{stem}0123456789abcdef", f"{stem}x123456789abcdef.part", "notes.part",
+        files._stem(name + "x") + "0123456789abcdef.part",
+    ]  # fmt: skip
+    for file in (old.name, young.name, *others):
+        path.with_name(file).write_bytes(b"half of it")
+        os.utime(path.with_name(file), (0, 0))
+    os.utime(young)
+    trained(checkpoint=path, max_iter=1)
+    assert not old.exists()
+    assert young.exists() != locks
+    assert all(path.with_name(file).exists() for file in others)
 
 
 @contextlib.contextmanager
@@ -603,6 +631,7 @@ def test_a_relative_path_stays_where_it_was(path, monkeypatch):
     assert os.listdir(path.parent / "elsewhere") == []
 
 
+@posix
 def test_a_path_through_a_folder_that_is_not_there(path, monkeypatch):
     monkeypatch.chdir(path.parent)
     with pytest.raises(FileNotFoundError, match=r"missing.*run"):

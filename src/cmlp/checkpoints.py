@@ -38,7 +38,6 @@ HISTORY = (
     "best_watched", "samples_seen", "stalled",
 )  # fmt: skip
 SOLVER = ("learning_rate", "last_rate", "epochs", "seed")
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError)
 
 
 class Checkpoint:
@@ -173,6 +172,7 @@ class Checkpoint:
         present = {name: array for name, array in arrays.items() if array is not None}
         text = json.dumps(described, default=randomness.as_json)
         self._known = files.write(self._place, present, {"format": FORMAT, "training": text})
+        self._warned = False
 
     def _restore(self, found: dict[str, Any]) -> None:
         if found["marks"] != self._marks:
@@ -206,7 +206,7 @@ class Checkpoint:
     def _refusing(self) -> Iterator[None]:
         try:
             yield
-        except MALFORMED as error:
+        except files.MALFORMED as error:
             raise ModelFileError(self.path, f"it does not hold a state of this training ({error})") from None
 
     def _check(self, found: dict[str, Any]) -> None:
@@ -318,7 +318,7 @@ def _read(path: str) -> tuple[dict[str, Array], dict[str, Any]]:
             raise TypeError("marks or random")
         if not all(isinstance(mark, str | bool | None) for mark in described["marks"].values()):
             raise TypeError("marks")
-    except MALFORMED as error:
+    except files.MALFORMED as error:
         problem = f"its description is not that of a training ({type(error).__name__}: {error})"
         raise ModelFileError(path, problem) from None
     return arrays, described

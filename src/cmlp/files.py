@@ -15,6 +15,7 @@ import re
 import reprlib
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any, TypeAlias
@@ -26,7 +27,7 @@ from .validation import Array, shown
 
 try:
     import fcntl
-except ImportError:  # on Windows, where a file that is open cannot be removed
+except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
 Identity: TypeAlias = "tuple[int, int, int, int]"  # device, inode, time of the last change, size
@@ -36,6 +37,10 @@ DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_HEADER = 100_000_000
 MAX_AXES = 8
 CHECKSUM = "sha256"
+OLD = 3600  # seconds
+MALFORMED = (  # what may come of a description that lies
+    KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError,
+)  # fmt: skip
 
 
 def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> Identity:
@@ -115,10 +120,11 @@ def _locked(handle: int) -> Iterator[None]:
 
 
 def _remove_if_left(path: str) -> None:
-    """Unless somebody holds a lock on it or has it open, or that cannot be told."""
+    """Unless somebody holds a lock on it; where there are no locks, if it is old."""
     with contextlib.suppress(OSError):
         if fcntl is None:
-            os.unlink(path)
+            if time.time() - os.stat(path).st_mtime > OLD:
+                os.unlink(path)
             return
         handle = _open_at_once(path, os.O_RDWR)
         try:
