@@ -1,5 +1,6 @@
 """A training that is killed and continued ends as one that was never interrupted, to the bit."""
 
+import contextlib
 import errno
 import json
 import os
@@ -7,6 +8,9 @@ import random
 import re
 import shutil
 import signal
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,8 +18,11 @@ import numpy as np
 import pytest
 
 import cmlp
+import hostile_checkpoints as hostile
 from cmlp import files
+from cmlp.checkpoints import Checkpoint
 from cmlp.exceptions import ModelFileError
+from cmlp.kernels import ISA, VARIABLE, available
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # max_iter reached
 
@@ -128,6 +135,28 @@ def test_sparse_rows_and_a_warm_start_go_on(path, options):
     assert_same(train(checkpoint=path), train())
 
 
+@pytest.mark.parametrize("then", ["", "held out", "validation"])
+@pytest.mark.parametrize("first", ["", "held out", "validation"])
+def test_a_warm_start_goes_on_from_what_the_first_fit_left(path, first, then):
+    """A longer history than the file's run has, validated or not."""
+    pytest.importorskip("sklearn")
+
+    def train(**more):
+        model = cmlp.MLPClassifier((5,), warm_start=True, max_iter=3, random_state=0)
+        for kind, options in ((first, {}), (then, {"max_iter": 17, **more})):
+            model.set_params(early_stopping=kind == "held out", **options)
+            model.fit(X, y, **(OTHERS if kind == "validation" else {}))
+        return model
+
+    def crash_later(state):
+        if state.epoch == 3 + CRASH:
+            raise Crash
+
+    with pytest.raises(Crash):
+        train(checkpoint=path, checkpoint_every=2, callbacks=crash_later)
+    assert_same(train(checkpoint=path), train())
+
+
 @pytest.mark.parametrize("source", [np.random.RandomState, np.random.default_rng, np.random.MT19937, np.random.SFC64])
 def test_a_source_of_random_numbers_goes_on(path, source):
     def seeded():
@@ -169,16 +198,6 @@ def test_a_verbose_run_says_where_it_goes_on(path, train, capsys):
     interrupted(train, path)
     train(checkpoint=path, verbose=True)
     assert "the training goes on after 4 epochs" in capsys.readouterr().out
-
-
-def test_what_killed_writes_have_left_is_swept(path):
-    left = path.with_name(f".{path.name}.0123456789abcdef.part")
-    others = [path.with_name(name) for name in (f".{path.name}.part", ".other.0123456789abcdef.part", "notes.part")]
-    for file in (left, *others):
-        file.write_bytes(b"half of it")
-    trained(checkpoint=path, max_iter=1)
-    assert not left.exists()
-    assert all(file.exists() for file in others)
 
 
 @pytest.mark.parametrize("ending", ["stopped", "converged"])
@@ -315,36 +334,249 @@ def test_a_model_is_no_checkpoint_nor_the_other_way_round(path):
         cmlp.load(path)
 
 
-@pytest.mark.parametrize("change", ["size", "missing", "other"])
-def test_a_checkpoint_whose_arrays_do_not_fit_is_refused(path, change):
-    interrupted(trained, path)
-    arrays, metadata = files.read(path)
-    if change == "size":
-        arrays["solver"] = arrays["solver"][:, :-1]
-    elif change == "missing":
-        del arrays["parameters"]
-    else:
-        arrays["another"] = arrays["parameters"]
-    files.write(path, arrays, metadata)
-    with pytest.raises(ModelFileError, match=str(path)):
-        trained(checkpoint=path)
-
-
-def test_a_full_disk_does_not_end_the_training(path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left"),
+        (MemoryError("no room"), "no room"),
+        (MemoryError(), "MemoryError"),
+    ],
+    ids=["full disk", "little memory", "no word"],
+)
+def test_a_write_that_fails_does_not_end_the_training(path, monkeypatch, problem, said):
+    def fail(*_):
+        raise problem
 
     def fill(state):
         if state.epoch == CRASH:
-            monkeypatch.setattr(os, "fsync", full)
+            monkeypatch.setattr(os, "fsync", fail)
 
-    with pytest.warns(UserWarning, match="could not be written after epoch .*No space left.* goes on") as warned:
+    with pytest.warns(UserWarning, match=f"could not be written after epoch .*{said}.* goes on") as warned:
         model = trained(checkpoint=path, checkpoint_every=2, callbacks=fill)
     assert len(warned) == 7  # epochs 6, 8, ... 16 and the last, 17
     assert_same(model, trained())
     monkeypatch.undo()
     assert os.listdir(path.parent) == [path.name]  # of epoch 4
     assert_same(trained(checkpoint=path), model)
+
+
+# ---- others at the same place, or beside it -----------------------------------------------------------------
+
+LONG = "experiment-with-a-long-name-of-2026-fold-"  # longer than what a temporary name shows of it
+
+
+@pytest.mark.parametrize("name", ["run.checkpoint", LONG + "1"])
+@pytest.mark.parametrize("locks", [pytest.param(True, marks=posix), False])
+def test_what_killed_writes_have_left_is_swept(tmp_path, monkeypatch, name, locks):
+    """Where there are no locks, an hour later."""
+    if not locks:
+        monkeypatch.setattr(files, "fcntl", None)
+    path, stem = tmp_path / name, files._stem(name)
+    old, young = (path.with_name(f"{stem}{digit * 16}.part") for digit in "0f")
+    others = [
+        f".{name[:32]}.part", f"{stem}0123456789abcdef", f"{stem}x123456789abcdef.part", "notes.part",
+        files._stem(name + "x") + "0123456789abcdef.part",
+    ]  # fmt: skip
+    for file in (old.name, young.name, *others):
+        path.with_name(file).write_bytes(b"half of it")
+        os.utime(path.with_name(file), (0, 0))
+    os.utime(young)
+    trained(checkpoint=path, max_iter=1)
+    assert not old.exists()
+    assert young.exists() != locks
+    assert all(path.with_name(file).exists() for file in others)
+
+
+@contextlib.contextmanager
+def held_up(monkeypatch, act):
+    """Runs `act` in a thread, whose first write stops before its end until the block is left; gives what it raised."""
+    reached, go_on, problems = threading.Event(), threading.Event(), []
+    fsync = os.fsync
+
+    def slow(handle):
+        if threading.current_thread() is thread and not go_on.is_set():
+            reached.set()
+            assert go_on.wait(60)
+        fsync(handle)
+
+    def work():
+        try:
+            act()
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=work)
+    monkeypatch.setattr(os, "fsync", slow)
+    thread.start()
+    try:
+        assert reached.wait(60)
+        yield problems
+    finally:
+        go_on.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("names", [(LONG + "1", LONG + "2"), (LONG + "1", LONG + "1")], ids=["near", "same"])
+def test_a_checkpoint_that_is_opened_leaves_what_another_thread_writes(tmp_path, monkeypatch, names):
+    model = trained(max_iter=1)
+    first, second = (tmp_path / name for name in names)
+    with held_up(monkeypatch, lambda: model.save(first)) as problems:
+        files.sweep(str(second))
+        assert len(os.listdir(tmp_path)) == 1
+    assert problems == []
+    assert os.listdir(tmp_path) == [first.name]
+    assert cmlp.load(first).n_iter_ == 1
+
+
+def test_trainings_that_begin_together_with_long_names_are_all_kept(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{LONG}{i}" for i in range(3)]
+    with contextlib.ExitStack() as running:
+        problems = [
+            running.enter_context(held_up(monkeypatch, lambda path=path: trained(checkpoint=path, max_iter=1)))
+            for path in paths
+        ]
+    assert problems == [[], [], []]
+    assert sorted(os.listdir(tmp_path)) == sorted(path.name for path in paths)
+
+
+@posix
+def test_a_file_that_is_swept_before_its_lock_is_begun_anew(tmp_path, monkeypatch):
+    locked, left = files._locked, []
+
+    def late(handle):
+        if not left:
+            files.sweep(str(tmp_path / "run"))
+            left.append(os.listdir(tmp_path))
+        return locked(handle)
+
+    monkeypatch.setattr(files, "_locked", late)
+    trained(max_iter=1).save(tmp_path / "run")
+    assert left == [[]]
+    assert os.listdir(tmp_path) == ["run"]
+
+
+SAVE_SLOWLY = """
+import os, sys, cmlp
+fsync = os.fsync
+def slow(handle):
+    print("at it", flush=True)
+    sys.stdin.readline()
+    fsync(handle)
+os.fsync = slow
+cmlp.load(sys.argv[1]).save(sys.argv[2])
+"""
+
+
+@posix
+@pytest.mark.parametrize("ending", ["lives", "dies"])
+def test_another_process_keeps_what_it_writes_as_long_as_it_lives(tmp_path, ending):
+    trained(max_iter=1).save(tmp_path / "model")
+    path = tmp_path / "run"
+    command = [sys.executable, "-c", SAVE_SLOWLY, str(tmp_path / "model"), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout.readline() == b"at it\n"
+        if ending == "dies":
+            writer.kill()
+            writer.wait()
+        files.sweep(str(path))
+        assert len(os.listdir(tmp_path)) == (2 if ending == "lives" else 1)
+        if ending == "lives":
+            writer.stdin.close()
+            assert writer.wait(60) == 0
+            assert cmlp.load(path).n_iter_ == 1
+
+
+@pytest.mark.parametrize("train", [trained, trained_estimator])
+def test_a_second_training_on_a_new_path_is_refused(path, monkeypatch, train):
+    """It begins while another has yet to write its first state."""
+    begin, others = Checkpoint.begin_random, []
+
+    def begin_late(self, random, given):
+        monkeypatch.undo()
+        others.append(trained(checkpoint=path, random_state=1, max_iter=2))
+        begin(self, random, given)
+
+    monkeypatch.setattr(Checkpoint, "begin_random", begin_late)
+    with pytest.raises(ValueError, match=r"checkpoint=.* while this training began: expected a path where no file is"):
+        train(checkpoint=path)
+    assert_same(trained(checkpoint=path, random_state=1, max_iter=2), others[0])
+
+
+INTRUDERS = {
+    "another training": lambda path, model: trained(checkpoint=path, random_state=9, max_iter=2),
+    "a model": lambda path, model: model.save(path),
+    "text": lambda path, model: path.write_text("notes"),
+    "nothing": lambda path, model: path.touch(),
+}
+
+
+@pytest.mark.parametrize("name", INTRUDERS)
+@pytest.mark.parametrize("train", [trained, trained_estimator])
+def test_what_takes_the_files_place_is_kept_with_a_warning(path, name, train):
+    contents = []
+
+    def intrude(state):
+        if state.epoch == CRASH:
+            path.unlink()
+            INTRUDERS[name](path, trained(max_iter=1))
+            contents.append(path.read_bytes())
+
+    with pytest.warns(UserWarning, match=r"another training's or another file .* kept: after epoch 6 ") as warned:
+        model = train(checkpoint=path, checkpoint_every=2, callbacks=intrude)
+    assert len([each for each in warned if "checkpoint" in str(each.message)]) == 1
+    assert [path.read_bytes()] == contents
+    assert_same(model, train())
+
+
+@pytest.mark.parametrize("act", [lambda path: path.unlink(), lambda path: os.utime(path), lambda path: replaced(path)])
+def test_a_file_that_is_gone_or_the_same_is_written_on(path, act):
+    """As where the system gives a file another number, or another time, of itself."""
+    trained(checkpoint=path, checkpoint_every=2, callbacks=lambda state: act(path) if state.epoch == CRASH else None)
+    assert_same(trained(checkpoint=path, callbacks=crash), trained())
+
+
+def replaced(path):
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_the_same_training_twice_at_once_is_one(path):
+    """Whichever writes, it is a state of both."""
+
+    def again(state):
+        if state.epoch == CRASH:
+            trained(checkpoint=path, checkpoint_every=2)
+
+    model = trained(checkpoint=path, checkpoint_every=2, callbacks=again)
+    assert_same(trained(checkpoint=path, callbacks=crash), model)
+    assert_same(model, trained())
+
+
+# ---- another processor --------------------------------------------------------------------------------------
+
+TRAIN = """
+import sys, numpy as np, cmlp
+X, y = np.arange(24.0).reshape(12, 2) / 12, np.arange(12) % 3
+print(cmlp.fit(X, y, hidden_layer_sizes=2, max_iter=int(sys.argv[2]), random_state=0, checkpoint=sys.argv[1]).n_iter_)
+"""
+
+
+def test_another_instruction_set_is_refused_by_name(path):
+    others = [isa for isa in available() if isa != ISA]
+    if not others:
+        pytest.skip("one alone can run here")
+
+    def run(isa, epochs):
+        command = [sys.executable, "-c", TRAIN, str(path), str(epochs)]
+        return subprocess.run(command, env={**os.environ, VARIABLE: isa}, capture_output=True, text=True)
+
+    assert run(ISA, 2).returncode == 0
+    before = path.read_bytes()
+    refused = run(others[0], 4)
+    assert f"which differs in {VARIABLE}={others[0]} ({ISA} there): expected" in refused.stderr
+    assert path.read_bytes() == before
+    assert run(ISA, 4).stdout == "4\n"
 
 
 # ---- what a review found ------------------------------------------------------------------------------------
@@ -370,31 +602,25 @@ def test_a_refused_checkpoint_leaves_a_warm_start(path):
     assert other._history.validation_scores_ is scores is None
 
 
-WRONG = {
-    "order": lambda arrays, told: arrays.update(order=np.zeros_like(arrays["order"])),
-    "no order": lambda arrays, told: arrays.pop("order"),
-    "NaN": lambda arrays, told: arrays["parameters"].fill(np.nan),
-    "epochs": lambda arrays, told: told["solver"].update(epochs=-3),
-    "text for epochs": lambda arrays, told: told["solver"].update(epochs="x"),
-    "seed": lambda arrays, told: told["solver"].update(seed=-1),
-    "updates": lambda arrays, told: told.update(updates=-5),
-    "outcome": lambda arrays, told: told.update(outcome="zzz"),
-    "curve": lambda arrays, told: told["history"].update(loss_curve_=3),
-    "marks": lambda arrays, told: told.update(marks=3),
-    "random": lambda arrays, told: told.update(random=5),
-}
+@pytest.mark.parametrize("name", hostile.WRONG)
+def test_a_checkpoint_with_a_sound_checksum_and_wrong_content_is_refused(tmp_path, name):
+    run, change = hostile.WRONG[name]
+    path = tmp_path / "run.checkpoint"
+    path.write_bytes(hostile.changed(run, change))
+    before = path.read_bytes()
+    with pytest.raises(ModelFileError, match=re.escape(str(path))) as caught:
+        hostile.trained(path, run)
+    assert len(str(caught.value)) < 500 + len(str(path))
+    assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
-def test_a_checkpoint_with_a_sound_checksum_and_wrong_content_is_refused(path, change):
-    interrupted(trained, path)
-    arrays, metadata = files.read(path)
-    arrays = {name: array.copy() for name, array in arrays.items()}
-    told = json.loads(metadata["training"])
-    change(arrays, told)
-    files.write(path, arrays, metadata | {"training": json.dumps(told)})
-    with pytest.raises(ModelFileError, match=str(path)):
-        trained(checkpoint=path)
+@pytest.mark.parametrize("run", hostile.RUNS)
+def test_these_are_refused_for_their_content_alone(tmp_path, run):
+    path = tmp_path / "run.checkpoint"
+    path.write_bytes(hostile.changed(run, lambda arrays, told: None))
+    assert_same(hostile.trained(path, run), hostile.trained(path, run))
+    if run != "none":
+        assert_same(hostile.trained(path, run), hostile.trained(None, run))
 
 
 def test_a_relative_path_stays_where_it_was(path, monkeypatch):
@@ -403,3 +629,11 @@ def test_a_relative_path_stays_where_it_was(path, monkeypatch):
     trained(checkpoint="run", callbacks=lambda state: os.chdir(path.parent / "elsewhere"))
     assert sorted(os.listdir(path.parent)) == ["elsewhere", "run"]
     assert os.listdir(path.parent / "elsewhere") == []
+
+
+@posix
+def test_a_path_through_a_folder_that_is_not_there(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(FileNotFoundError, match=r"missing.*run"):
+        trained(checkpoint=os.path.join("missing", os.pardir, "run"))
+    assert os.listdir(path.parent) == []

@@ -23,6 +23,11 @@ def seeds():
 
 
 @cache
+def checkpoints():
+    return judge.checkpoints()
+
+
+@cache
 def place():
     return pathlib.Path(judge.folder(), "m")
 
@@ -33,16 +38,31 @@ def changed_files(draw):
     return structures.mutated(content, lambda n: draw(strategies.integers(0, n - 1)))
 
 
-@given(changed_files())
-def test_a_changed_file_is_refused_or_is_a_model(content):
-    """Whatever its checksum says: most are signed anew."""
+@strategies.composite
+def changed_checkpoints(draw):
+    content = draw(strategies.sampled_from(checkpoints()))
+    return content[:1] + structures.mutated(content[1:], lambda n: draw(strategies.integers(0, n - 1)))
+
+
+def in_little_memory(judge, content):
     tracemalloc.start()
     try:
-        judge.judged(content, place())
+        judge(content, place())
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert peak < MOST_MEMORY
+
+
+@given(changed_files())
+def test_a_changed_file_is_refused_or_is_a_model(content):
+    """Whatever its checksum says: most are signed anew."""
+    in_little_memory(judge.judged, content)
+
+
+@given(changed_checkpoints())
+def test_a_changed_checkpoint_is_refused_or_goes_on(content):
+    in_little_memory(judge.resumed, content)
 
 
 def test_some_changed_files_load_and_most_are_refused():
@@ -55,7 +75,16 @@ def test_some_changed_files_load_and_most_are_refused():
     assert 0.05 < np.mean(loaded) < 0.6
 
 
-@pytest.mark.parametrize("harness", ["load", "arrays"])
+def test_some_changed_checkpoints_go_on_and_most_are_refused():
+    source = np.random.default_rng(0)
+    resumed = [
+        judge.resumed(content[:1] + structures.mutated(content[1:], lambda n: int(source.integers(n))), place())
+        for content in checkpoints() * 8
+    ]
+    assert 0.02 < np.mean([model is not None for model in resumed]) < 0.6
+
+
+@pytest.mark.parametrize("harness", ["load", "arrays", "checkpoints"])
 def test_a_harness_runs(harness, tmp_path):
     script = pathlib.Path(__file__).parent / "fuzz" / f"fuzz_{harness}.py"
     command = [sys.executable, str(script), "--plain", "--seconds", "2", "--seed", "1", "--findings", str(tmp_path)]

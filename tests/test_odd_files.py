@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import cmlp
+import hostile_checkpoints as hostile
 from hostile_files import HOSTILE, edited
 from model_files import TASKS, assert_same_model, parts, refusal, refusal_of, saved_bytes, signed, small_file, trained
 
@@ -355,12 +356,18 @@ def test_a_file_of_holes(tmp_path):
 
 # ---- what loading does besides ------------------------------------------------------------------------
 
+LOAD = {  # a program's first lines, of models and of checkpoints, whose training goes on
+    "models": "from cmlp import load as read",
+    "checkpoints": f"import sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})\n"
+    "from hostile_checkpoints import load as read",
+}
+
 WATCHED = """
-import pathlib, sys, cmlp
+import os, pathlib, sys, cmlp
 
 def load(path):
     try:
-        cmlp.load(path)
+        read(path)
     except (cmlp.ModelFileError, OSError):
         pass
 
@@ -373,24 +380,24 @@ for path in paths:
     before = len(events)
     load(path)
     for name, arguments in events[before:]:
-        assert name == "open" and arguments[0] == path, (path, name, arguments)
+        assert (name, arguments[0]) in [("open", path), ("os.listdir", sys.argv[2])], (path, name, arguments)
 print(len(events))
 """
 
 CONFINED = """
 import pathlib, resource, sys, cmlp
 paths = sorted(map(str, pathlib.Path(sys.argv[1]).iterdir()))
-cmlp.load(sys.argv[2])
+read(sys.argv[2])
 pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + 2**26
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for path in paths:
     try:
-        cmlp.load(path)
+        read(path)
     except cmlp.ModelFileError:
         continue
     raise AssertionError(path)
-cmlp.load(sys.argv[2])
+read(sys.argv[2])
 print(len(paths))
 """
 
@@ -405,27 +412,44 @@ def hostile_folder(tmp_path_factory):
     return folder
 
 
-def run(program, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=100
-    )
+@pytest.fixture(scope="module")
+def wrong_checkpoints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    hostile.fill(folder)
+    for name, make in OTHERS.items():
+        (folder / f"seed,{name}").write_bytes(make())
+    return folder
+
+
+def run(program, kind, *arguments):
+    command = [sys.executable, "-c", LOAD[kind] + program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-2000:]
     return int(done.stdout)
 
 
 def test_loading_opens_the_file_and_does_nothing_else(hostile_folder, tmp_path):
     """No import, no exec or compile, no pickle, no process, no other file: Python's audit events say so."""
-    assert run(WATCHED, hostile_folder) >= len(HOSTILE) + len(OTHERS)
+    assert run(WATCHED, "models", hostile_folder, "none") >= len(HOSTILE) + len(OTHERS)
     for number, task in enumerate(TASKS):
         (tmp_path / str(number)).write_bytes(saved_bytes(trained(task)))
-    assert run(WATCHED, tmp_path) >= len(TASKS)
+    assert run(WATCHED, "models", tmp_path, "none") >= len(TASKS)
+
+
+def test_a_checkpoint_that_is_refused_does_nothing_else(wrong_checkpoints):
+    """But to look into its folder for what dead processes have left."""
+    wrong = len(hostile.WRONG) + len(OTHERS)
+    assert run(WATCHED, "checkpoints", wrong_checkpoints, wrong_checkpoints) >= wrong
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="Linux")
-def test_files_that_claim_much_are_refused_in_little_memory(hostile_folder, tmp_path):
+def test_files_that_claim_much_are_refused_in_little_memory(hostile_folder, wrong_checkpoints, tmp_path):
     """64 MB more than Python has taken are enough for all of them."""
     (tmp_path / "good").write_bytes(small_file())
-    assert run(CONFINED, hostile_folder, tmp_path / "good") == len(HOSTILE) + len(OTHERS)
+    assert run(CONFINED, "models", hostile_folder, tmp_path / "good") == len(HOSTILE) + len(OTHERS)
+    (tmp_path / "seed,good").write_bytes(hostile.content("seed"))
+    wrong = len(hostile.WRONG) + len(OTHERS)
+    assert run(CONFINED, "checkpoints", wrong_checkpoints, tmp_path / "seed,good") == wrong
 
 
 # ---- every byte ---------------------------------------------------------------------------------------

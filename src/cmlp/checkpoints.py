@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 import os
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from . import files
+from . import files, randomness
 from . import validation as check
 from .exceptions import ModelFileError
-from .network import Network
-from .options import Options
+from .kernels import ISA, VARIABLE
+from .network import MOST_UPDATES, Network
+from .options import LARGEST, Options
 from .training import PLANNED, History, Samples, Solver
 from .validation import Array, RandomSource
 
@@ -60,10 +64,13 @@ class Checkpoint:
         self.every = check.whole("checkpoint_every", every, 1)
         self.outcome: str | None = None
         self.news: str | None = None
-        self._place = os.path.abspath(self.path)  # wherever the process goes
+        here = "" if os.path.isabs(self.path) else os.getcwd()
+        self._place = os.path.join(here, self.path)  # wherever the process goes
+        self._known = files.identity(self._place)
+        self._warned = False
         self._arrays: dict[str, Array] = {}
         self._found: dict[str, Any] | None = None
-        if os.path.exists(self._place):
+        if self._known is not None:
             try:
                 self._arrays, self._found = _read(self._place)
             except ModelFileError as error:
@@ -74,10 +81,13 @@ class Checkpoint:
     def begin_random(self, random: RandomSource, given: bool) -> None:
         """Before anything is drawn: numbers that nobody gave a seed for are drawn as in the run that is found."""
         if self._found is not None and not given:
-            if self._found["random"]["start"]["bit_generator"] != _state_of(random)["bit_generator"]:
+            start = self._found["random"]["start"]
+            kind = start.get("bit_generator")
+            if isinstance(kind, str) and kind != randomness.state_of(random)["bit_generator"]:
                 raise self._another("random_state")
-            _set_state(random, self._found["random"]["start"])
-        self._random, self._random_start = random, _state_of(random)
+            with self._refusing():
+                randomness.set_state(random, randomness.from_json(random, start))
+        self._random, self._random_start = random, randomness.state_of(random)
 
     def attach(
         self, network: Network, solver: Solver, history: History, samples: Samples, order: Array | None,
@@ -89,23 +99,57 @@ class Checkpoint:
         weights of a validation set.
         """
         self._network, self._solver, self._history, self._order = network, solver, history, order
+        self._rows, self._validated = len(samples.rows), held is not None or solver.options.early_stopping
         self._marks = marks_of(network, solver.options, samples, held, scoring)
         if self._found is None:
+            if self._is_anothers():
+                raise ValueError(
+                    f"checkpoint={check.shown(self.path)} was written by something else while this training began: "
+                    "expected a path where no file is, and a file of its own for each training"
+                )
             self.write(None)
         else:
             self._restore(self._found)
 
     def epoch_ends(self, outcome: str | None) -> None:
-        """Writes, if it is time.  What fails leaves the file as it was, and does not stop the training."""
+        """Writes, if it is time.
+
+        What fails leaves the file as it was and does not stop the training, nor does what took the file's place, which
+        is kept.
+        """
         if outcome is None and self._solver.epochs % self.every > 0:
             return
         try:
+            if self._is_anothers():
+                self._warn_once()
+                return
             self.write(outcome)
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             warnings.warn(
-                f"checkpoint={check.shown(self.path)} could not be written after epoch {self._solver.epochs}: {error}; "
-                "the training goes on, and the file, if it is there, holds an earlier epoch", stacklevel=2,
+                f"checkpoint={check.shown(self.path)} could not be written after epoch {self._solver.epochs}: "
+                f"{str(error) or type(error).__name__}; the training goes on, and the file, if it is there, holds an "
+                "earlier epoch", stacklevel=2,
             )  # fmt: skip
+
+    def _is_anothers(self) -> bool:
+        """Whether a file has taken the place that holds no state of this training."""
+        if files.identity(self._place) in (None, self._known):
+            return False
+        try:  # what the system tells may have changed by itself, on a network for one
+            found = _read(self._place)[1]
+        except (OSError, ModelFileError):
+            return True
+        start = json.loads(json.dumps(self._random_start, default=randomness.as_json))
+        return bool(found["marks"] != self._marks or found["random"]["start"] != start)
+
+    def _warn_once(self) -> None:
+        if not self._warned:
+            warnings.warn(
+                f"checkpoint={check.shown(self.path)} is another training's or another file since it was last written, "
+                f"and is kept: after epoch {self._solver.epochs} the training goes on without, as long as it is there; "
+                "expected a file of its own for each training", stacklevel=3,
+            )  # fmt: skip
+        self._warned = True
 
     # ---- to and from the file ----------------------------------------------------------------------
 
@@ -123,18 +167,19 @@ class Checkpoint:
             "updates": t,
             "solver": {name: getattr(self._solver, name) for name in SOLVER},
             "history": {name: getattr(self._history, name) for name in HISTORY},
-            "random": {"start": self._random_start, "now": _state_of(self._random)},
+            "random": {"start": self._random_start, "now": randomness.state_of(self._random)},
         }
         present = {name: array for name, array in arrays.items() if array is not None}
-        files.write(self._place, present, {"format": FORMAT, "training": json.dumps(described, default=_as_json)})
+        text = json.dumps(described, default=randomness.as_json)
+        self._known = files.write(self._place, present, {"format": FORMAT, "training": text})
+        self._warned = False
 
     def _restore(self, found: dict[str, Any]) -> None:
         if found["marks"] != self._marks:
             raise self._another(differences(found["marks"], self._marks))
-        try:
+        with self._refusing():
             self._check(found)
-        except (TypeError, ValueError, KeyError) as error:
-            raise ModelFileError(self.path, f"it does not hold a state of this training ({error})") from None
+            random = randomness.from_json(self._random, found["random"]["now"])
         if found["solver"]["epochs"] > self._solver.options.max_iter:
             raise ValueError(
                 f"max_iter={self._solver.options.max_iter}: checkpoint={check.shown(self.path)} has "
@@ -143,7 +188,7 @@ class Checkpoint:
         self._network.parameters[:] = self._arrays["parameters"]
         if self._order is not None:
             self._order[:] = self._arrays["order"]
-        _set_state(self._random, found["random"]["now"])
+        randomness.set_state(self._random, random)
         for name in SOLVER:
             setattr(self._solver, name, found["solver"][name])
         for name in HISTORY:
@@ -157,8 +202,47 @@ class Checkpoint:
         went = "has ended" if self.outcome in ("converged", "stopped") else "goes on"
         self.news = f"checkpoint {self.path!r}: the training {went} after {self._solver.epochs} epochs"
 
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except files.MALFORMED as error:
+            raise ModelFileError(self.path, f"it does not hold a state of this training ({error})") from None
+
     def _check(self, found: dict[str, Any]) -> None:
         """What the checksum of a file cannot tell."""
+        epochs = check.whole("epochs", found["solver"]["epochs"], 0)
+        said = {"outcome": found["outcome"], "updates": found["updates"], **found["solver"], **found["history"]}
+        for name, right in self._held_true(said, epochs).items():
+            if not right:
+                raise ValueError(f"{name}={check.shown(said[name])} after {check.shown(epochs)} epochs")
+        self._check_arrays(epochs)
+
+    def _held_true(self, said: dict[str, Any], epochs: int) -> dict[str, bool]:
+        """What must hold of each item after so many epochs, given the history that the run began with."""
+        past, validated = self._history, epochs if self._validated else 0
+        curves = {"loss_curve_": epochs, "validation_scores_": validated, "validation_loss_curve_": validated}
+        right = {name: _goes_on(said[name], getattr(past, name), more) for name, more in curves.items()}
+        if not all(right.values()):
+            return right
+        least = min([past.best_loss_, *said["loss_curve_"][len(past.loss_curve_) :]])
+        seen = past.samples_seen + epochs * self._rows
+        best, scored = said["best_validation_score_"], validated > 0 or past.best_validation_score_ is not None
+        return {
+            "outcome": said["outcome"] in ((None, "max_iter", "converged", "stopped") if epochs > 0 else (None,)),
+            "updates": _is_whole(said["updates"], MOST_UPDATES),
+            "seed": _is_whole(said["seed"], 2**63 - 1),
+            "learning_rate": _is_real(said["learning_rate"]) and 0 <= said["learning_rate"] <= LARGEST,
+            "last_rate": _is_real(said["last_rate"]) and 0 <= said["last_rate"] <= LARGEST,
+            "samples_seen": _is_whole(said["samples_seen"]) and said["samples_seen"] == seen,
+            "stalled": _is_whole(said["stalled"], past.stalled + epochs),
+            "best_loss_": _is_real(said["best_loss_"]) and said["best_loss_"] == least,
+            "best_watched": _is_real(said["best_watched"]) and -math.inf < said["best_watched"] <= past.best_watched,
+            "best_validation_score_": _is_real(best) if scored else best is None,
+            "converged_": isinstance(said["converged_"], bool),
+        }
+
+    def _check_arrays(self, epochs: int) -> None:
         size, dtype, order = self._network.parameters.size, self._network.dtype, self._order
         shapes: dict[str, Any] = {"parameters": (size,), "solver": (2, size), "best_parameters": (size,)}
         if order is not None:
@@ -167,23 +251,19 @@ class Checkpoint:
             wanted = np.dtype(np.int64) if name == "order" else dtype
             if (array.shape, array.dtype) != (shapes.get(name), wanted) or not np.isfinite(array).all():
                 raise ValueError(f"its array {name} is not one of this training")
+        missing = sorted(self._needed(epochs) - set(self._arrays))
+        if missing:
+            raise ValueError(f"it has no array {missing[0]}")
         if order is not None and not np.array_equal(np.sort(self._arrays["order"]), np.sort(order)):
             raise ValueError("its order is not one of these samples")
-        if found["outcome"] not in (None, "max_iter", "converged", "stopped"):
-            raise ValueError(f"outcome={check.shown(found['outcome'])}")
-        solver, history = found["solver"], found["history"]
-        whole = {"updates": found["updates"], **{name: solver[name] for name in ("epochs", "seed")}}
-        for name, value in {**whole, **{name: history[name] for name in ("samples_seen", "stalled")}}.items():
-            check.whole(name, value, 0)
-        for name in ("learning_rate", "last_rate"):
-            check.number(name, solver[name], 0)
-        for curve in (
-            history["loss_curve_"],
-            history["validation_scores_"] or [],
-            history["validation_loss_curve_"] or [],
-        ):
-            if not isinstance(curve, list) or not all(type(value) in (int, float) for value in curve):
-                raise ValueError("its curves are not lists of numbers")
+
+    def _needed(self, epochs: int) -> set[str]:
+        """Arrays without which a run does not go on as it was."""
+        name, _, momentum, *_ = self._solver.settings()
+        kept = epochs > 0 and (name != "sgd" or self._network.dtype.type(momentum) != 0)
+        best = epochs > 0 and self._validated and self._history.best_validation_score_ is None
+        parts = {"order": self._order is not None, "solver": kept, "best_parameters": best}
+        return {"parameters", *(name for name, needed in parts.items() if needed)}
 
     def _another(self, what: str) -> ValueError:
         return ValueError(
@@ -200,13 +280,33 @@ def differences(found: dict[str, Any], marks: dict[str, Any]) -> str:
         names = [name for name in names if name != "start"]
     if len(names) > 1:
         names = [name for name in names if name != "held_out"]
-    return ", ".join(WORDS.get(name) or f"{name}={marks[name]} ({found.get(name)} there)" for name in names)
+    said = {name: f"{name}={_plain(marks[name])} ({_plain(found.get(name))} there)" for name in names}
+    return ", ".join(WORDS.get(name) or said[name] for name in names)
+
+
+def _plain(mark: Any) -> str:
+    return check.shown(mark).strip("'\"")
+
+
+def _goes_on(curve: Any, past: list[float] | None, more: int) -> bool:
+    """Whether it is None as before, or as many numbers more."""
+    if past is None or curve is None:
+        return past is curve
+    return isinstance(curve, list) and len(curve) == len(past) + more and all(map(_is_real, curve))
+
+
+def _is_real(value: Any) -> bool:
+    return type(value) is float
+
+
+def _is_whole(value: Any, most: float = math.inf) -> bool:
+    return type(value) is int and 0 <= value <= most
 
 
 def _read(path: str) -> tuple[dict[str, Array], dict[str, Any]]:
     arrays, metadata = files.read(path)
     if metadata.get("format") != FORMAT:
-        raise ModelFileError(path, f"its format is {metadata.get('format')!r}: expected {FORMAT!r}")
+        raise ModelFileError(path, f"its format is {check.shown(metadata.get('format'))}: expected {FORMAT!r}")
     try:
         described = json.loads(metadata["training"])
         present = {"parameters"} <= set(arrays) <= {"parameters", "solver", "best_parameters", "order"}
@@ -216,7 +316,9 @@ def _read(path: str) -> tuple[dict[str, Array], dict[str, Any]]:
         parts = (described["marks"], described["random"], described["random"]["start"], described["random"]["now"])
         if not all(isinstance(part, dict) for part in parts):
             raise TypeError("marks or random")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        if not all(isinstance(mark, str | bool | None) for mark in described["marks"].values()):
+            raise TypeError("marks")
+    except files.MALFORMED as error:
         problem = f"its description is not that of a training ({type(error).__name__}: {error})"
         raise ModelFileError(path, problem) from None
     return arrays, described
@@ -237,6 +339,7 @@ def marks_of(network: Network, asked: Options, samples: Samples, held: Any, scor
         del options["max_iter"]
     return {
         **{name: repr(value) for name, value in options.items()},
+        VARIABLE: ISA,
         "network": repr(network),
         "start": digest(network.parameters),
         "X": digest(samples.X),
@@ -258,31 +361,3 @@ def digest(data: Any) -> str | None:
     found = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     found.update(array.data)
     return found.hexdigest()
-
-
-# ---- sources of random numbers ---------------------------------------------------------------------
-
-
-def _state_of(random: RandomSource) -> dict[str, Any]:
-    state = random.get_state(legacy=False) if isinstance(random, np.random.RandomState) else random.bit_generator.state
-    return dict(state)
-
-
-def _set_state(random: RandomSource, state: dict[str, Any]) -> None:
-    if isinstance(random, np.random.RandomState):
-        random.set_state(_from_json(state))
-    else:
-        random.bit_generator.state = _from_json(state)
-
-
-def _as_json(value: Any) -> Any:
-    """What json does not know: arrays and numbers of NumPy."""
-    return {"array": value.tolist(), "dtype": value.dtype.str} if isinstance(value, np.ndarray) else value.item()
-
-
-def _from_json(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if set(value) == {"array", "dtype"}:
-        return np.array(value["array"], value["dtype"])
-    return {name: _from_json(part) for name, part in value.items()}

@@ -15,23 +15,35 @@ import re
 import reprlib
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .exceptions import ModelFileError
 from .validation import Array, shown
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+Identity: TypeAlias = "tuple[int, int, int, int]"  # device, inode, time of the last change, size
+
 DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_HEADER = 100_000_000
 MAX_AXES = 8
 CHECKSUM = "sha256"
+OLD = 3600  # seconds
+MALFORMED = (  # what may come of a description that lies
+    KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, OverflowError,
+)  # fmt: skip
 
 
-def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> Identity:
     """Writes the file beside its place and moves it there: at any moment the old file or the new one is whole.
 
     A symbolic link stays one: what it points to is replaced.
@@ -39,37 +51,99 @@ def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -
     path = _place(file_path(path))
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
     header = _header(arrays, blocks, metadata)
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name[:32]}.{secrets.token_hex(8)}.part")
     mode = _mode_of(path)
     at_first = 0o666 if mode is None else 0o600  # less what the process masks, as for any new file
-    try:
-        with _naming(path):
-            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
-                file.write(len(header).to_bytes(8, "little"))
-                file.write(header)
-                for block in blocks:
-                    file.write(block.data)
-                file.flush()
-                os.fsync(file.fileno())
-            if mode is not None:
-                os.chmod(temporary, mode)
-            os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
+    with _naming(path), _beside(path, at_first) as (file, temporary):
+        with file:
+            file.write(len(header).to_bytes(8, "little"))
+            file.write(header)
+            for block in blocks:
+                file.write(block.data)
+            file.flush()
+            os.fsync(file.fileno())
+            written = _identity(os.fstat(file.fileno()))
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    _sync_folder(os.path.dirname(path))
+    return written
+
+
+@contextlib.contextmanager
+def _beside(path: str, mode: int) -> Iterator[tuple[Any, str]]:
+    """A new file in the path's folder, and its name, under a lock until the end; an error removes it."""
+    folder, name = os.path.split(path)
+    while True:
+        temporary = os.path.join(folder, f"{_stem(name)}{secrets.token_hex(8)}.part")
+        try:
+            with (
+                open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file,
+                _locked(file.fileno()),
+            ):
+                if os.path.exists(temporary):  # else a sweep was quicker than the lock
+                    yield file, temporary
+                    return
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
 
 
 def sweep(path: str) -> None:
-    """Removes what writes to this path that were killed have left beside it."""
+    """Removes what writes to this path that were killed have left beside it; what is being written has a lock."""
     folder, name = os.path.split(os.path.realpath(path))
-    left = re.compile(re.escape(f".{name[:32]}.") + r"[0-9a-f]{16}\.part")
+    left = re.compile(re.escape(_stem(name)) + r"[0-9a-f]{16}\.part")
     with contextlib.suppress(OSError):
         for entry in os.listdir(folder):
             if left.fullmatch(entry):
-                os.unlink(os.path.join(folder, entry))
+                _remove_if_left(os.path.join(folder, entry))
+
+
+def _stem(name: str) -> str:
+    """How a file begins that is to become the one of this name: what fits of it for the eye, and a digest of all."""
+    return f".{name[:32]}.{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}."
+
+
+@contextlib.contextmanager
+def _locked(handle: int) -> Iterator[None]:
+    """Holds a lock on an open file until the end, be it that of the process, whether the handle is closed or not."""
+    if fcntl is None:
+        yield
+        return
+    twin = os.dup(handle)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(twin, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(twin)
+
+
+def _remove_if_left(path: str) -> None:
+    """Unless somebody holds a lock on it; where there are no locks, if it is old."""
+    with contextlib.suppress(OSError):
+        if fcntl is None:
+            if time.time() - os.stat(path).st_mtime > OLD:
+                os.unlink(path)
+            return
+        handle = _open_at_once(path, os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
+        finally:
+            os.close(handle)
+
+
+def identity(path: str) -> Identity | None:
+    """What changes where a file is written anew; None where there is none."""
+    try:
+        return _identity(os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def file_path(path: Any, name: str = "path") -> str:
@@ -100,6 +174,8 @@ def _naming(path: str) -> Iterator[None]:
 
 def _place(path: str) -> str:
     """Where a file is to be written, past any symbolic links; refuses what must not become a file."""
+    with _naming(path):
+        os.stat(os.path.dirname(path) or os.curdir)  # as a/../b is refused where there is no a, which realpath forgets
     place = os.path.realpath(path)
     if os.path.islink(place):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)

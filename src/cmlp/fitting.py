@@ -201,13 +201,13 @@ def fit(
         If the loss or the parameters become NaN or infinite; its `model` has the last finite parameters.
     OSError, ModelFileError
         If the checkpoint cannot be read, is damaged, or cannot be written when the training begins; later on that is a
-        warning.  ValueError if it is that of another training.
+        warning.  ValueError if it is that of another training, or of another instruction set.
 
     Warns
     -----
     UserWarning
         On Ctrl-C, which ends the training; the model returned has the parameters of the last finished update or, with a
-        validation set, the best so far.
+        validation set, the best so far.  Where the checkpoint cannot be written, or another file has taken its place.
 
     Examples
     --------

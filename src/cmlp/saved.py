@@ -18,7 +18,6 @@ from .training import History
 from .validation import Array
 
 FORMAT = "cmlp model 1"
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 LOSSES = {
     "binary": CLASS_LOSSES,
     "multiclass": ("cross_entropy",),
@@ -39,7 +38,7 @@ def write(path: Any, network: Network, task: Task, history: History, feature_nam
         _task(described["task"], network.layer_sizes[-1], network.parameters.nbytes)
         _history(described["history"])
         check.names("feature_names", described["feature_names"], network.layer_sizes[0])
-    except MALFORMED as error:
+    except files.MALFORMED as error:
         raise ValueError(f"a file of this model would not load ({type(error).__name__}: {error})") from None
     arrays = {}
     for layer, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), 1):
@@ -52,10 +51,10 @@ def read(path: Any) -> tuple[Network, Task, History, Array | None]:
     path = files.file_path(path)
     arrays, metadata = files.read(path)
     if metadata.get("format") != FORMAT:
-        raise ModelFileError(path, f"its format is {metadata.get('format')!r}: expected {FORMAT!r}")
+        raise ModelFileError(path, f"its format is {check.shown(metadata.get('format'))}: expected {FORMAT!r}")
     try:
         return _from_description(arrays, json.loads(metadata["model"]))
-    except MALFORMED as error:
+    except files.MALFORMED as error:
         problem = f"its description is not that of a model ({type(error).__name__}: {error})"
         raise ModelFileError(path, problem) from None
 

@@ -1,4 +1,7 @@
-"""What may come of a file: a refusal, or a model that predicts finite numbers and is saved as it came."""
+"""What may come of a file: a refusal, or a model that predicts finite numbers and is saved as it came.
+
+Of a checkpoint: a refusal, or a training that goes on to its end, which the file then holds.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ import numpy as np
 
 import cmlp
 import cmlp.saved  # else at the first load, where atheris does not watch the import
+import hostile_checkpoints
 from model_files import TASKS, saved_bytes, small_file, trained
 
+RUNS = tuple(hostile_checkpoints.RUNS)
 SAFE = 80  # outputs up to here are finite in float32, also their exponential
 
 
@@ -81,3 +86,41 @@ def bound_of(network: cmlp.Network) -> float:
 def seeds() -> list[bytes]:
     """A file of every task, the same ones in every run."""
     return [small_file(), *(saved_bytes(trained(task, dtype)) for task in TASKS for dtype in ("float32", "float64"))]
+
+
+# ---- checkpoints ------------------------------------------------------------------------------------
+
+
+def resumed(content: bytes, path: pathlib.Path) -> cmlp.Model | None:
+    """The model of a training that goes on from all but the first byte, which says what training it is; or None."""
+    run, file = RUNS[content[0] % len(RUNS)] if content else RUNS[0], content[1:]
+    path.write_bytes(file)
+    try:
+        model = hostile_checkpoints.trained(path, run)
+    except cmlp.DivergenceError:
+        return None  # of weights near the end of the range
+    except ValueError as error:
+        message, known = str(error), isinstance(error, cmlp.ModelFileError)
+    else:
+        _check_training(model, run, path)
+        return model
+    assert known or "holds another training, which differs in" in message or "epochs behind it" in message, message
+    assert str(path) in message
+    assert len(message.encode()) < 2000, message
+    assert path.read_bytes() == file, "a file that was refused has changed"
+    return None
+
+
+def _check_training(model: cmlp.Model, run: str, path: pathlib.Path) -> None:
+    assert np.isfinite(model.network.parameters).all()
+    assert model.n_iter_ <= hostile_checkpoints.EPOCHS
+    assert all(type(loss) is float for loss in model.loss_curve_)
+    again = hostile_checkpoints.trained(path, run)
+    assert np.array_equal(again.network.parameters, model.network.parameters)
+    assert again.loss_curve_ == model.loss_curve_
+    _check(model, path.with_suffix(".model"))
+
+
+def checkpoints() -> list[bytes]:
+    """One of every training, the number of the training before it."""
+    return [bytes([number]) + hostile_checkpoints.content(run) for number, run in enumerate(RUNS)]

@@ -23,8 +23,10 @@ ODD: list[Any] = [
     "huber", "quantile", "poisson", "relu", "tanh", "gelu", "softmax", "exp", "identity", "cmlp model 1",
     "cmlp model 2", "W_1", "b_1", "W_2", "__metadata__", [], [0], [1], [[]], [[[]]], [2, 1], [0, 16], [1, 2, 3],
     ["a", "b"], [None], [nan], [1] * 9, {}, {"a": 1}, {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]},
-    {"dtype": "<U2", "values": ["a", "b", "c"]},
+    {"dtype": "<U2", "values": ["a", "b", "c"]}, 624, 625, 10**8, "cmlp checkpoint 1", "MT19937", "PCG64", "converged",
+    "stopped", "max_iter", [0.5, 0.25], {"array": [1, 2], "dtype": "<u4"}, {"array": [1, 2], "dtype": "S500000000"},
 ]  # fmt: skip
+KINDS = ("model", "training")  # under what name the metadata have the description
 NUMBERS = [0.0, -0.0, 1.0, nan, inf, -inf, 1e308, -1e308, 1e-320, 1e39]
 
 
@@ -32,9 +34,9 @@ def mutated(content: bytes, choose: Choose) -> bytes:
     """A file with one or two changes, most often signed anew so that the checks beyond the checksum meet them."""
     try:
         header, data = parts(content)
-        description = json.loads(header["__metadata__"]["model"])
-        document = {"header": header, "model": description}
-    except (ValueError, TypeError, KeyError, RecursionError):
+        kind = next(name for name in KINDS if name in header["__metadata__"])
+        document = {"header": header, "description": json.loads(header["__metadata__"][kind])}
+    except (ValueError, TypeError, KeyError, StopIteration, RecursionError):
         return _bytes_changed(content, choose)
     for _ in range(1 + choose(2)):
         data = _change(document, data, choose)
@@ -107,8 +109,9 @@ def _written(document: dict[str, Any], data: bytes, content: bytes, choose: Choo
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     if not isinstance(metadata, dict):
         return with_header(json.dumps(header).encode(), data)
-    if "model" in metadata and choose(16):
-        metadata["model"] = json.dumps(document["model"])
+    for kind in KINDS:
+        if kind in metadata and choose(16):
+            metadata[kind] = json.dumps(document["description"])
     if choose(3):
         data = _made_consistent(header, data)
     header = {str(name): entry for name, entry in header.items()}
@@ -121,7 +124,7 @@ def _made_consistent(header: dict[str, Any], data: bytes) -> bytes:
     for name, entry in header.items():
         if name == "__metadata__" or not isinstance(entry, dict):
             continue
-        shape, itemsize = entry.get("shape"), {"F32": 4, "F64": 8}.get(str(entry.get("dtype")))
+        shape, itemsize = entry.get("shape"), {"F32": 4, "F64": 8, "I64": 8}.get(str(entry.get("dtype")))
         if itemsize is None or not isinstance(shape, list) or not all(type(width) is int for width in shape):
             continue
         length = itemsize * prod(shape)
