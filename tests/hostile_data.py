@@ -207,6 +207,15 @@ def with_entry(value, dtype=None):
     return a
 
 
+class Unreadable:
+    """As a tensor with a gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("detach it")
+
+
+SPANS = [np.timedelta64(i, "s") for i in range(N)]
+DAYS = [np.datetime64("2020-01-01") + i for i in range(N)]
 RECORDS = np.zeros((N, 4), [("a", "f8"), ("b", "i4")])
 FINITE = "expected finite numbers"
 BAD = {  # samples: the exception, what cmlp says, what the estimators say beside the name
@@ -230,6 +239,15 @@ BAD = {  # samples: the exception, what cmlp says, what the estimators say besid
     "complex among objects": (with_entry(1j, object), (TypeError, ValueError), "1j", "real number"),
     "datetimes": (np.zeros((N, 4), "M8[s]"), TypeError, "datetime64[s]", "datetime64[s]"),
     "time spans": (np.zeros((N, 4), "m8[ns]"), TypeError, "timedelta64[ns]", "timedelta64[ns]"),
+    "datetimes in lists": ([DAYS[:4]] * N, TypeError, "datetime64[D]", "datetime64[D]"),
+    "time spans in lists": ([SPANS[:4]] * N, TypeError, "timedelta64[s]", "timedelta64[s]"),
+    "a time span among objects": (with_entry(SPANS[3], object), TypeError, "[7, 2]=", "[7, 2]="),
+    "numbers as text": ([["1", "2", "3", "4"]] * N, (TypeError, ValueError), "<U1", "strings"),
+    "a number as text among objects": (with_entry("1", object), TypeError, "[7, 2]='1'", "[7, 2]='1'"),
+    "bytes among objects": (with_entry(b"1", object), TypeError, "[7, 2]=b'1'", "[7, 2]=b'1'"),
+    "a type": (int, TypeError, "<class 'int'>", ""),
+    "what NumPy cannot read": (Unreadable(), TypeError, "(detach it)", "(detach it)"),
+    "masked rows": ([np.ma.masked_array(row, [0, 0, 0, 1]) for row in X], ValueError, "24 masked", "24 masked"),
     "records": (RECORDS, (TypeError, ValueError), "dtype [('a'", "dtype [('a'"),
     "masked": (np.ma.masked_greater(X, 1), ValueError, "masked entries", "masked entries"),
     "masked all over": (np.ma.masked_all((N, 4)), ValueError, "96 masked entries", "96 masked entries"),
@@ -342,6 +360,11 @@ PART = {
     "complex": VALUES + 1j,
     "datetimes": np.zeros(N, "M8[s]"),
     "time spans": np.zeros(N, "m8[s]"),
+    "time spans in a list": SPANS,
+    "time spans among objects": np.array(SPANS, object),
+    "numbers as text among objects": np.array(["1", "2"] * (N // 2), object),
+    "masked rows": [np.ma.masked_array([1.0, 9], [0, 1])] * N,
+    "what NumPy cannot read": Unreadable(),
     "words": WORDS,
     "bytes": WORDS.astype("S"),
     "records": np.zeros(N, "f8,f8"),
@@ -366,6 +389,12 @@ CLASSES = {
     "NaN among words": np.array([NAN, *WORDS[1:]], object),
     "None among words": np.array([None, *WORDS[1:]], object),
     "numbers among words": np.array([1, *WORDS[1:]], object),
+    "NaN in a list of words": [NAN, *WORDS[1:]],
+    "None in a list of words": [None, *WORDS[1:]],
+    "numbers in a list of words": [1, *WORDS[1:].tolist()],
+    "nulls at the end": [f"{word}\0" if i % 2 else f"{word}" for i, word in enumerate(WORDS)],
+    "masked rows": [np.ma.masked_array([1, 9], [0, 1])] * N,
+    "what NumPy cannot read": Unreadable(),
     "fractions among classes": CODES + 0.5,
     "complex": CODES + 1j,
     "time spans": np.zeros(N, "m8[s]"),
@@ -399,7 +428,8 @@ def target_cases():
                 )
                 call = lambda m, y=y: m.fit(X, VALUES, X_val=X, y_val=y)
                 yield Refused(f"MLPRegressor.fit, y_val: {what}", REG, call, KINDS, "y")
-        for what, y in CLASSES.items():
+        nulls = np.array(CLASSES["nulls at the end"], object)
+        for what, y in {**CLASSES, "nulls at the end of objects": nulls}.items():
             yield Refused(f"MLPClassifier.fit, y: {what}", CLF, lambda m, y=y: m.fit(X, y), KINDS, "y")
             yield Refused(f"MLPClassifier.partial_fit, y: {what}", CLF, lambda m, y=y: m.partial_fit(X, y), KINDS, "y")
             if y is not None:
@@ -438,8 +468,6 @@ def target_form_cases():
     for where, make in makers.items():
         clean = VALUES if where == "MLPRegressor.fit" else CODES
         for what, form in TARGET_FORMS.items():
-            if where == "MLPClassifier.fit" and what == "objects":  # which scikit-learn takes for labels of no kind
-                continue
             y = form(clean)
             call = lambda _, make=make, y=y: make(y)
             yield Works(f"{where}, y as {what}", nothing, call, lambda _, make=make, y=clean: make(y))
@@ -465,6 +493,15 @@ WEIGHTS = {
     "complex": ONES + 1j,
     "datetimes": np.zeros(N, "M8[s]"),
     "time spans": np.ones(N, "m8[s]"),
+    "datetimes in a list": DAYS,
+    "time spans in a list": SPANS,
+    "time spans among objects": np.array(SPANS, object),
+    "a time span": np.timedelta64(3),
+    "numbers as text": ["1"] * N,
+    "numbers as text among objects": np.array(["1"] * N, object),
+    "a complex number": 2 + 5j,
+    "a type": int,
+    "what NumPy cannot read": Unreadable(),
     "objects": np.array([object()] * N),
     "masked": np.ma.masked_array(ONES, CODES == 0),
     "beyond float64": [10**400] * N,
@@ -771,6 +808,8 @@ def frame_cases():
     bad = {
         "NaN": (frame.mask(frame > 1), ValueError, "NaN"),
         "strings": (frame.astype(object).assign(b="many"), KINDS, "many"),
+        "numbers as text": (frame.astype(object).assign(b="1"), TypeError, "='1'"),
+        "string dtype of numbers": (frame.assign(b=pd.array(["1"] * N, dtype="string")), TypeError, "='1'"),
         "string dtype": (frame.assign(b=pd.array(["many"] * N, dtype="string")), KINDS, "many"),
         "Int64 with NA": (frame.assign(b=pd.array([None] + [1] * (N - 1), dtype="Int64")), KINDS, "NaN"),
         "Float64 with NA": (frame.assign(b=pd.array([None] + [1.5] * (N - 1), dtype="Float64")), KINDS, "NaN"),
@@ -828,6 +867,7 @@ def polars_frame(change=lambda pl, frame: frame):
 POLARS = {
     "null": (lambda pl, f: f.with_columns(pl.Series("b", [None, *X[1:, 1]])), ValueError, "NaN"),
     "words": (lambda pl, f: f.with_columns(pl.lit("many").alias("b")), KINDS, "many"),
+    "numbers as text": (lambda pl, f: f.with_columns(pl.lit("1").alias("b")), TypeError, "='1'"),
     "dates": (lambda pl, f: f.with_columns(pl.date(2020, 1, 1).alias("b")), KINDS, ""),
     "lists": (lambda pl, f: f.with_columns(pl.Series("b", [[1.0]] * N)), KINDS, ""),
     "renamed": (lambda pl, f: f.rename({"a": "z"}), ValueError, "feature names"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from fractions import Fraction
 
 import numpy as np
 
@@ -47,12 +48,12 @@ NO_NAME = {
     "a null": "adam\0", "'ADAM'": "ADAM", "['adam']": ["adam"],
 }  # fmt: skip
 ESTIMATOR = {
-    "alpha": NO_NUMBER,
-    "learning_rate_init": {**NO_NUMBER, "0": 0, "-0.0": -0.0, "10**400": 10**400},
+    "alpha": {**NO_NUMBER, "a Fraction": Fraction(1, 2)},
+    "learning_rate_init": {**NO_NUMBER, "0": 0, "-0.0": -0.0, "10**400": 10**400, "a Fraction": Fraction(1, 2)},
     "power_t": {**NO_NUMBER, "1e3": 1e3, "1e300": 1e300},
     "tol": NO_NUMBER,
     "momentum": {**NO_NUMBER, "1.0001": 1.0001, "2": 2},
-    "validation_fraction": {**NO_NUMBER, "1": 1, "1.5": 1.5},
+    "validation_fraction": {**NO_NUMBER, "0": 0, "0.0": 0.0, "1": 1, "1.5": 1.5, "a Fraction": Fraction(1, 2)},
     "beta_1": {**NO_NUMBER, "1": 1, "1.5": 1.5},
     "beta_2": {**NO_NUMBER, "1": 1, "1.5": 1.5},
     "epsilon": {**NO_NUMBER, "0": 0},

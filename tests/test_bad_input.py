@@ -25,6 +25,33 @@ TARGETS = {"cross_entropy": CLASSES, "binary_cross_entropy": ONE_HOT}  # of othe
 BEYOND = np.longdouble("1e4000") if np.finfo(np.longdouble).maxexp > 1024 else np.longdouble(0)
 
 
+class Failing:
+    """What NumPy cannot read, as a tensor with a gradient."""
+
+    __hash__ = None
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("detach it")
+
+    def __repr__(self):
+        raise RuntimeError("no name")
+
+
+class Unclear:
+    """What compares to neither true nor false, as pandas' NA and arrays do."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return self
+
+    def __bool__(self):
+        raise TypeError("neither")
+
+    def __repr__(self):
+        return "<unclear>"
+
+
 class Odd:
     """An argument that nothing takes."""
 
@@ -132,6 +159,7 @@ ENTRIES = {
         "-infinity": (-INF, r"\[(0, )?3\]=-inf: expected finite numbers$"),
         "an integer beyond float64": (10**400, r" holds integers too large for float64: expected finite numbers$"),
         "a Decimal beyond float64": (Decimal("1e400"), r"\[(0, )?3\]=inf: expected finite numbers$"),
+        "a signaling NaN": (Decimal("sNaN"), r": expected finite numbers \(cannot convert signaling NaN to float\)$"),
         "a long double": (BEYOND, r"\[(0, )?3\]=1e\+4000 \(too large for float\d\d\): expected finite numbers$"),
     },
     TypeError: {
@@ -143,6 +171,7 @@ ENTRIES = {
         "a dict": ({}, r"\[(0, )?3\]=\{\}" + REAL),
         "a complex number": (1j, " has dtype complex128" + REAL),
         "a date": (datetime.date(2020, 1, 2), r"\[(0, )?3\]=datetime.date\(2020, 1, 2\)" + REAL),
+        "a type": (float, r"\[(0, )?3\]=<class 'float'>" + REAL),
         "a datetime64": (np.datetime64("2020"), r"\[(0, )?3\]=n(p|umpy)\.datetime64\('2020'\)" + REAL),
         "a timedelta64": (np.timedelta64(1, "s"), r"\[(0, )?3\]=n(p|umpy)\.timedelta64\(1,'s'\)" + REAL),
     },
@@ -160,6 +189,14 @@ ARRAYS = {
             np.ma.masked_array(np.zeros((1, 4)), [[0, 1, 1, 0]]),
             " has 2 masked entries: expected none, fill or",
         ),
+        "a masked row in a list": (
+            [[0.0] * 4, np.ma.masked_array(np.zeros(4), [0, 1, 1, 0])],
+            " has 2 masked entries: expected none, fill or",
+        ),
+        "masked rows in a tuple": (
+            (np.ma.masked_array(np.zeros(4), [0, 1, 1, 0]),) * 2,
+            " has 4 masked entries: expected none, fill or",
+        ),
     },
     TypeError: {
         "None": (None, "=None" + REAL),
@@ -170,6 +207,10 @@ ARRAYS = {
         "datetimes": (np.zeros((1, 4), "M8[s]"), r" has dtype datetime64\[s\]" + REAL),
         "time spans": (np.zeros((1, 4), "m8[s]"), r" has dtype timedelta64\[s\]" + REAL),
         "records": (np.zeros(4, "f8,f8"), r" has dtype \[.*\]" + REAL),
+        "a type": (int, r"=<class 'int'>" + REAL),
+        "arrays of one number": (np.array([[np.zeros(1), None]], object), r"\[0, 0\]=array\(\[0\.\]\)" + REAL),
+        "what NumPy cannot read": (Failing(), r": expected an array of numbers \(detach it\)$"),
+        "a list of what NumPy cannot read": ([Failing()], r": expected an array of numbers \(detach it\)$"),
     },
 }
 WIDTHS = {
@@ -391,6 +432,8 @@ WEIGHTS = {
     "None among them": ([1, None, 1], TypeError, r"\[1\]=None: expected real numbers$"),
     "complex": ([1, 1, 1j], TypeError, r" has dtype complex128: expected real numbers$"),
     "masked": (np.ma.masked_array([1.0, 1, 1], [1, 0, 0]), ValueError, r" has 1 masked entries: expected none"),
+    "masked in a list": ([np.ma.masked_array([1.0], [1])] * 3, ValueError, r" has 3 masked entries: expected none"),
+    "a type": (int, TypeError, r"=<class 'int'>: expected real numbers$"),
     "ragged": ([[1], [1, 2], 1], ValueError, r": expected a rectangular array of numbers \("),
 }  # fmt: skip
 WEIGHTED = {
@@ -410,6 +453,10 @@ def weights_cases():
             yield Case(f"{where}: weights, {what}", bound(call, weights), error, "^sample_weight" + message)
         message = r"^sample_weight is a sparse matrix: expected a dense array"
         yield Case(f"{where}: weights, sparse", of_sparse(call, SPARSE["csr matrix"]), TypeError, message)
+    message = r"^sample_weight is at most 1e-50, which is zero in float32: expected at least one positive weight$"
+    for where, call in {"loss": net(dtype="float32").loss, "fit": net(dtype="float32").fit}.items():
+        use = lambda call=call: call(SAMPLES, CLASSES, sample_weight=np.full(N, 1e-50))  # noqa: E731
+        yield Case(f"Network.{where}, float32: weights that round to zero", use, ValueError, message)
     held_out = np.r_[1, np.zeros(N - 1)]
     yield Case(
         "cmlp.fit: no weight held out",
@@ -449,6 +496,15 @@ Y_TO_FIT = {
         "beyond 64 bits": ([1, 2**70] * 6, " holds integers of more than 64 bits: expected smaller labels or values$"),
         "beyond float64": ([0.5, 10**400] * 6, " holds integers of more than 64 bits: expected smaller labels or val"),
         "masked": (np.ma.masked_array(CLASSES, CLASSES == 1), " has 4 masked entries: expected none, fill or drop"),
+        "masked in a list": ([np.ma.masked_array([1.5, 9], [0, 1])] * N, " has 12 masked entries: expected none"),
+        "a null at the end": (
+            ["a", "a\0", "b"] * 4,
+            r" holds 'a\\x00': expected labels that do not end in a null char",
+        ),
+        "a null at the end of bytes": (
+            np.array([b"a", b"a\0", b"b"] * 4, object),
+            r" holds b'a\\x00': expected labels that do not end in a null char",
+        ),
         "ragged": ([[1, 2], [1]] * 6, r": expected a rectangular array of labels \(.*shape was \(12,\)"),
         "columns of classes": ([[0, 2]] * N, rf" has shape \({N}, 2\) and holds 2" + COLUMNS_OF),
         "columns of strings": ([["a", "b"]] * N, rf" has shape \({N}, 2\) and holds 'a'" + COLUMNS_OF),
@@ -462,6 +518,7 @@ Y_TO_FIT = {
         "booleans among integers": (np.array([2, True] * 6, object), " holds objects of type bool, int" + KINDS),
         "odd objects": ([Odd(), Odd()] * 6, " holds objects of type Odd" + KINDS),
         "a dict": ({0: 1}, " holds objects of type dict" + KINDS),
+        "what NumPy cannot read": (Failing(), r": expected an array of labels \(detach it\)$"),
         "complex objects": (
             np.array([np.complex64(1), 2] * 6, object),
             " holds objects of type complex64, int" + KINDS,
@@ -725,6 +782,7 @@ def other_parameter_cases():
         int,
         complex,
         object,
+        "\ud800",
     ):
         for where in ("Network", MODEL):
             if value is not None or where == "Network":
@@ -735,6 +793,8 @@ OPTIONS = {  # parameter: values with the error and what it says
     "out_activation": [
         ("tanh", ValueError, "cross_entropy goes with softmax: expected that or None$"),
         (1, ValueError, "cross_entropy goes with softmax: expected that or None$"),
+        (np.array([1, 2]), ValueError, r"^out_activation=array\(\[1, 2\]\): cross_entropy goes with softmax: expected"),
+        (Unclear(), ValueError, "^out_activation=<unclear>: cross_entropy goes with softmax: expected that or None$"),
     ],
     "dropout": [
         (1, ValueError, "^dropout=1: expected a finite number at least 0 and below 1$"),
@@ -745,6 +805,8 @@ OPTIONS = {  # parameter: values with the error and what it says
         ([], ValueError, r"^dropout=\(\): expected a number or 1, one per hidden layer$"),
         ([1.0], ValueError, r"^dropout\[0\]=1\.0: expected a finite number at least 0 and below 1$"),
         (["a"], TypeError, r"^dropout\[0\]='a': expected a finite number"),
+        (np.array(1.0), ValueError, r"^dropout=array\(1\.\): expected a finite number at least 0 and below 1$"),
+        (np.array("x"), TypeError, r"^dropout=array\('x'.*\): expected a finite number at least 0 and below 1$"),
     ],
     "max_grad_norm": [
         (0, ValueError, "^max_grad_norm=0: expected a finite number above 0"),
@@ -1240,6 +1302,33 @@ def test_labels_of_a_frame():
         assert found.score(SAMPLES, column) == expected.score(SAMPLES, y)
 
 
+def test_labels_of_numpys_strings():
+    dtype = getattr(getattr(np, "dtypes", None), "StringDType", None)
+    if dtype is None:
+        pytest.skip("came with NumPy 2.0")
+    words = LABELS["strings"]
+    found, expected = (cmlp.fit(SAMPLES, y, **QUICK) for y in (words.astype(dtype()), words))
+    assert found.classes_.tolist() == expected.classes_.tolist()
+    assert bits(found.network.parameters) == bits(expected.network.parameters)
+    assert found.score(SAMPLES, words.astype(dtype())) == expected.score(SAMPLES, words)
+    missing = np.array(["a", None] * 6, dtype(na_object=None))
+    with pytest.raises(TypeError, match="^y holds objects of type NoneType, str" + KINDS):
+        cmlp.fit(SAMPLES, missing, **QUICK)
+
+
+def test_labels_with_nulls_within_and_as_objects_are_kept():
+    for first, second in (("a\0b", "a"), (b"a\0b", b"a")):
+        trained = cmlp.fit(SAMPLES[:4], [first, second, second, first], **QUICK)
+        assert set(trained.classes_.tolist()) == {first, second}
+    trained = cmlp.fit(SAMPLES, np.array(["a", "a\0", "b"] * 4, object), **QUICK)
+    assert trained.classes_.tolist() == ["a", "a\0", "b"]
+
+
+def test_what_cannot_be_shown_is_named():
+    with pytest.raises(TypeError, match=r"^model=<Failing that cannot be shown>: expected a cmlp\.Model"):
+        cmlp.predict(Failing(), SAMPLES)
+
+
 def test_labels_of_any_scalar_type():
     for first, second in (
         (np.str_("a"), "b"),
@@ -1309,6 +1398,11 @@ def test_integers_of_any_type(kind):
     hidden = 6 if kind == "no axes" else make(6)
     found = cmlp.fit(BITS, CLASSES, hidden_layer_sizes=hidden, shuffle=np.True_, early_stopping=np.False_, **given)
     expected = cmlp.fit(BITS, CLASSES, hidden_layer_sizes=6, **options)
+    assert bits(found.network.parameters) == bits(expected.network.parameters)
+
+
+def test_dropout_of_no_axes():
+    found, expected = (cmlp.fit(BITS, CLASSES, dropout=rate, **QUICK) for rate in (np.array(0.25), 0.25))
     assert bits(found.network.parameters) == bits(expected.network.parameters)
 
 

@@ -516,6 +516,20 @@ def test_a_source_of_random_numbers_is_drawn_from(options, source):
     assert np.abs(first - second).max() > 1e-3
 
 
+@pytest.mark.parametrize("source", [np.random.RandomState, np.random.default_rng], ids=["RandomState", "Generator"])
+def test_what_is_refused_draws_nothing(source):
+    X, y = real_data("iris")
+    random, options = source(3), {"max_iter": 2, "hidden_layer_sizes": 5}
+    for bad in (
+        {"sample_weight": -np.ones(len(X))}, {"activation": "none"}, {"X_val": X[:, :2], "y_val": y},
+        {"scoring": "r2", "early_stopping": True},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"sample_weight|activation|X_val|scoring"):
+            cmlp.fit(X, y, random_state=random, **options, **bad)
+    after, expected = (cmlp.fit(X, y, random_state=each, **options) for each in (random, source(3)))
+    np.testing.assert_array_equal(after.network.parameters, expected.network.parameters)
+
+
 def test_a_seed_is_that_of_a_RandomState():
     np.testing.assert_array_equal(seeded_run(5, {})[0], seeded_run(np.random.RandomState(5), {})[0])
 
@@ -567,6 +581,38 @@ def test_columns_of_the_validation_set(frames):
     X, y = real_data("iris")
     with pytest.raises(ValueError, match="X_val has its columns in another order"):
         cmlp.fit(frames(X, "abcd"), y, X_val=frames(X, "dcba"), y_val=y, max_iter=3)
+
+
+def test_names_that_are_not_all_strings_are_refused(frames):
+    X, y = real_data("iris")
+    model = cmlp.fit(frames(X, "abcd"), y, max_iter=3, random_state=0)
+    odd = HasColumns(X, ["d", "c", "b", 0])
+    with pytest.raises(TypeError, match=r"^X has columns \['d', 'c', 'b', 0\]: expected names that are all strings"):
+        model.predict(odd)
+    np.testing.assert_array_equal(model.predict(HasColumns(X, range(4))), model.predict(X))
+
+
+class HasColumns:
+    """What a data frame has, whatever the names."""
+
+    def __init__(self, X, columns):
+        self.X, self.columns = X, columns
+
+    def __array__(self, dtype=None, copy=None):
+        return self.X
+
+
+def test_the_network_of_a_model_is_its_own():
+    X, y = real_data("iris")
+    model = cmlp.fit(X, y, max_iter=3, random_state=0)
+    expected = model.predict_proba(X)
+    for network in (cmlp.Network((4, 7)), cmlp.Network((4, 3)), None):
+        with pytest.raises(AttributeError, match=r"^network of a Model cannot be set: expected an array assigned"):
+            model.network = network
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    twin = copy.deepcopy(model)
+    twin.network.parameters = np.zeros_like(twin.network.parameters)
+    assert (twin.predict_proba(X) == twin.predict_proba(X)[0]).all()
 
 
 @pytest.mark.parametrize(("names", "error"), [([1, 2, 3, 4], TypeError), (["a"], ValueError), ("abcd", TypeError)])

@@ -213,6 +213,19 @@ def test_a_public_method_is_documented(name):
     assert PUBLIC[name].__doc__
 
 
+WITH_ARGUMENTS = {name: PUBLIC[name] for name in METHODS} | {
+    name: getattr(cmlp, name) for name in cmlp.__all__ if inspect.isfunction(getattr(cmlp, name))
+}
+del WITH_ARGUMENTS["show_config"]
+
+
+@pytest.mark.parametrize("name", WITH_ARGUMENTS)
+def test_arguments_results_and_exceptions_are_documented(name):
+    sections = set(re.findall(r"^ *(\w+)\n *-+$", WITH_ARGUMENTS[name].__doc__, re.MULTILINE))
+    gives = inspect.signature(WITH_ARGUMENTS[name]).return_annotation != "None"
+    assert sections >= {"Parameters", "Raises", *(["Returns"] if gives else [])}
+
+
 @pytest.mark.parametrize("name", PROPERTIES)
 def test_a_public_property_is_among_the_attributes(name):
     owner, member = name.split(".")

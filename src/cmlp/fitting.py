@@ -367,31 +367,31 @@ def fit(
     saved = opened_checkpoint(checkpoint, checkpoint_every, options.solver)
     if saved is not None:
         saved.begin_random(random, given=random_state is not None)
-
-    columns = check.column_names(X)
-    X = check.numeric_array("X", X)
-    check.rows_of("X", X, None)
-    task = read_task(y, loss)
-    if label_smoothing and not task.is_classifier:
-        raise ValueError(f"label_smoothing={label_smoothing}: expected 0 for a regression")
-    chosen = precision("dtype", dtype if dtype is not None else "float32" if X.dtype == np.float32 else "float64")
-    network = Network(
-        (X.shape[1], *hidden, task.outputs), activation, task.loss, chosen, random, out_activation, quantile
-    )  # fmt: skip
-    X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
-    weights = _by_class(task, class_weight, "y", targets, weights, chosen)
-    weights = _relative(check.weights("sample_weight", weights, len(X), chosen, network._kernels))
-    model = Model(network, task, feature_names_in_=columns)
-    rows, held = _validation_set(model, X, targets, weights, X_val, y_val, class_weight, options, random)
-    validate = None if held is None else _validator(model, held, scoring, y_val)
-    samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
-    watch = Watch(network, model._history, options.tol, options.n_iter_no_change, validate)
-    solver_run = Solver(options, seed_of(random) if options.keep(len(hidden)) else 0)
-    if saved is not None:
-        order = rows if options.shuffle else None
-        saved.attach(network, solver_run, model._history, samples, order, held, scoring)
-        if options.verbose and saved.news is not None:
-            say(saved.news)
+    with check.unmoved_if_refused(random_state):
+        columns = check.column_names(X)
+        X = check.numeric_array("X", X)
+        check.rows_of("X", X, None)
+        task = read_task(y, loss)
+        if label_smoothing and not task.is_classifier:
+            raise ValueError(f"label_smoothing={label_smoothing}: expected 0 for a regression")
+        chosen = precision("dtype", dtype if dtype is not None else "float32" if X.dtype == np.float32 else "float64")
+        network = Network(
+            (X.shape[1], *hidden, task.outputs), activation, task.loss, chosen, random, out_activation, quantile
+        )  # fmt: skip
+        X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
+        weights = _by_class(task, class_weight, "y", targets, weights, chosen)
+        weights = _relative(check.weights("sample_weight", weights, len(X), chosen, network._kernels))
+        model = Model(network, task, feature_names_in_=columns)
+        rows, held = _validation_set(model, X, targets, weights, X_val, y_val, class_weight, options, random)
+        validate = None if held is None else _validator(model, held, scoring, y_val)
+        samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
+        watch = Watch(network, model._history, options.tol, options.n_iter_no_change, validate)
+        solver_run = Solver(options, seed_of(random) if options.keep(len(hidden)) else 0)
+        if saved is not None:
+            order = rows if options.shuffle else None
+            saved.attach(network, solver_run, model._history, samples, order, held, scoring)
+            if options.verbose and saved.news is not None:
+                say(saved.news)
     try:
         with Progress(options, solver_run.epochs) as progress:
             outcome = _run(model, samples, solver_run, watch, random, heard, progress, saved)

@@ -228,22 +228,40 @@ def _label_array(name: str, y: Any) -> Array:
     check.refuse_sparse_and_masked(name, y)
     if y is None:
         raise TypeError(f"{name} is None: expected labels or values")
-    try:
-        labels = np.asarray(y)
-    except ValueError as error:  # ragged
-        raise ValueError(f"{name}: expected a rectangular array of labels ({error})") from None
+    labels = check.array_of(name, y, "labels")
     if labels.size == 0:
         raise ValueError(f"{name} has shape {labels.shape}: expected at least one label")
+    labels = as_they_are_meant(name, y, labels)
     if labels.dtype.kind not in "biufUSO":
         raise TypeError(f"{name} has dtype {labels.dtype}: expected booleans, numbers or strings")
-    if labels.dtype.kind in "US" and not hasattr(y, "dtype"):
-        _of_one_kind(name, np.asarray(y, object))  # NumPy makes strings of numbers and NaN among strings
-    if labels.dtype.kind == "O":
-        labels = _of_one_kind(name, labels)
     if labels.dtype.kind == "f":
         check.finite(name, labels)
         labels = labels if labels.dtype.itemsize <= 8 else labels.astype(np.float64)
     return labels
+
+
+def as_they_are_meant(name: str, y: Any, labels: Array) -> Array:
+    """The array that NumPy makes of y, with objects as strings or numbers; refused where NumPy changes a label.
+
+    It makes strings of numbers and NaN among strings, and drops null characters at their end.
+    """
+    if labels.dtype.kind == "T":
+        labels = labels.astype(object)
+    if labels.dtype.kind in "US" and not hasattr(y, "dtype"):
+        objects = np.asarray(y, object)
+        _of_one_kind(name, objects)
+        refuse_nulls(name, objects)
+    return _of_one_kind(name, labels) if labels.dtype.kind == "O" else labels
+
+
+def refuse_nulls(name: str, labels: Array) -> None:
+    """Of strings as objects, where others are to become arrays of them."""
+    for label in set(labels.flat):
+        if label[-1:] in ("\0", b"\0"):
+            raise ValueError(
+                f"{name} holds {check.shown(label)}: expected labels that do not end in a null character, which NumPy "
+                "drops"
+            )
 
 
 def _of_one_kind(name: str, labels: Array) -> Array:
@@ -253,6 +271,7 @@ def _of_one_kind(name: str, labels: Array) -> Array:
     if all(issubclass(t, str) for t in types):
         return labels
     if all(issubclass(t, bytes) for t in types):
+        refuse_nulls(name, labels)
         return labels.astype(np.bytes_)
     if all(issubclass(t, bool | np.bool_) for t in types):
         return labels.astype(bool)

@@ -23,6 +23,7 @@ class Model:
     Attributes
     ----------
     network : Network
+        Its parameters may be assigned, another network may not.
     task : {"binary", "multiclass", "multilabel", "regression"}
     classes_ : ndarray of shape (C,) or None
         The labels, sorted; None for regression.
@@ -62,6 +63,13 @@ class Model:
     n_iter_ = property(lambda self: self._history.n_iter_)
     converged_ = property(lambda self: self._history.converged_)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "network" and name in self.__dict__:
+            raise AttributeError(
+                "network of a Model cannot be set: expected an array assigned to network.parameters, or a new Model"
+            )
+        super().__setattr__(name, value)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Of a pickle or a copy: refuses parts that do not go together."""
         held = {"_history": History(), "feature_names_in_": None, **check.state("Model", state, ("network", "_task"))}
@@ -91,8 +99,8 @@ class Model:
 
         Raises
         ------
-        ValueError
-            If X has another shape or holds NaN or infinity.
+        TypeError, ValueError
+            If X has another shape or other columns than in `fit`, or holds anything but finite numbers.
         """
         return self._task.predictions(self._outputs(X))
 
@@ -112,8 +120,8 @@ class Model:
         ------
         TypeError
             For a regression.
-        ValueError
-            If X has another shape or holds NaN or infinity.
+        TypeError, ValueError
+            As for `predict`.
         """
         if not self._task.is_classifier:
             raise TypeError("predict_proba needs a classifier: this model is a regression")
@@ -131,6 +139,16 @@ class Model:
         X : array-like of shape (n, n_features_in_)
         y : array-like of shape (n,) or (n, outputs)
         sample_weight : array-like of shape (n,), optional
+
+        Returns
+        -------
+        float
+            At most 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `predict`, and if y is not as in `fit`, or a weight is negative or not finite.
         """
         outputs = self._outputs(X)
         if outputs.ndim != 2:
@@ -144,8 +162,14 @@ class Model:
 
         The file is in the safetensors format, with parameters W_1, b_1, ... as tensors; it holds no code.
 
+        Parameters
+        ----------
+        path : str, bytes or path-like
+
         Raises
         ------
+        TypeError
+            For anything else as path.
         OSError
             If the file cannot be written.
         ValueError
@@ -179,17 +203,60 @@ def score_of(task: Task, outputs: Array, targets: Array, weights: Array | None) 
 
 
 def predict(model: Model, X: ArrayLike) -> Any:
-    """`model.predict(X)`."""
+    """Labels, or values for regression: `model.predict(X)`.
+
+    Parameters
+    ----------
+    model : Model
+    X : array-like of shape (n, n_features_in_) or (n_features_in_,)
+
+    Returns
+    -------
+    ndarray of shape (n,) or (n, outputs)
+        One sample gives one label, or the values of its outputs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If model is no Model, and as `Model.predict`.
+    """
     return _model(model).predict(X)
 
 
 def predict_proba(model: Model, X: ArrayLike) -> Array:
-    """`model.predict_proba(X)`."""
+    """Probabilities of the classes, in the order of `model.classes_`: `model.predict_proba(X)`.
+
+    Parameters
+    ----------
+    model : Model
+        Of a classification.
+    X : array-like of shape (n, n_features_in_) or (n_features_in_,)
+
+    Returns
+    -------
+    ndarray of shape (n, C) or (C,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If model is no Model, and as `Model.predict_proba`.
+    """
     return _model(model).predict_proba(X)
 
 
 def save(model: Model, path: Any) -> None:
-    """`model.save(path)`."""
+    """Writes a model to a file, for `load`: `model.save(path)`.
+
+    Parameters
+    ----------
+    model : Model
+    path : str, bytes or path-like
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        If model is no Model, and as `Model.save`.
+    """
     _model(model).save(path)
 
 
@@ -218,6 +285,8 @@ def load(path: Any) -> Model:
 
     Raises
     ------
+    TypeError
+        For anything else as path.
     OSError
         If the file cannot be read.
     ModelFileError

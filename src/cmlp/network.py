@@ -186,8 +186,8 @@ class Network(Caller):
 
         Raises
         ------
-        ValueError
-            If X has another shape or holds NaN or infinity.
+        TypeError, ValueError
+            If X has another shape or holds anything but finite numbers.
         """
         out = self._predict(X)
         if out is None:
@@ -209,6 +209,15 @@ class Network(Caller):
             Under cross_entropy class indices (n,) or rows (n, C) that sum to one; under the other losses rows (n, C),
             or (n,) with one output.  For a single sample without the first axis.
         sample_weight : array-like of shape (n,), optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X, y or sample_weight have other shapes, or hold what the loss is not defined for.
         """
         return self._engine.loss(*self._batch(X, y, sample_weight), 0.0)
 
@@ -231,6 +240,11 @@ class Network(Caller):
             dW[l - 1] = dL/dW_l, of shape (d_l, d_{l-1}).
         db : list of ndarray
             db[l - 1] = dL/db_l, of shape (d_l,).
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `loss`, and for an alpha below 0 or beyond the network's precision.
         """
         gradient = np.empty_like(self.parameters)
         alpha = self._number("alpha", alpha)
@@ -252,6 +266,11 @@ class Network(Caller):
         -------
         Trace
             z_l, o_l, delta_l, dW_l, db_l, the loss, and W_l, b_l before and after one step of SGD; prints as a table.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is not one sample or y not its target, or for a learning_rate below 0 or beyond the precision.
         """
         X, target, _ = self._batch(self._sample(x), y, None, name="x")
         rows = np.zeros(self.layer_sizes[-1], self.dtype)
@@ -323,6 +342,8 @@ class Network(Caller):
 
         Raises
         ------
+        TypeError, ValueError
+            As for `loss`, and for an option out of its range, naming it; nothing is updated then.
         DivergenceError
             If that loss is not finite; nothing is updated then.
         RuntimeError
@@ -387,6 +408,12 @@ class Network(Caller):
 
         Raises
         ------
+        TypeError, ValueError
+            As for `loss`, and for an option out of its range, naming it; nothing is updated then.
+        MemoryError
+            If there is no room for a loss of each epoch.
+        RuntimeError
+            If another thread is training this network.
         DivergenceError
             If a loss or a parameter becomes NaN or infinite; the network keeps the last finite parameters.
         KeyboardInterrupt
@@ -562,7 +589,7 @@ def _check_block(name: str, value: Any, like: Array) -> None:
 def resolved_output(name: Any, loss: str) -> str:
     """The last layer's activation by its one name, where None stands for what goes with the loss."""
     if loss in OUTPUTS:
-        if name not in (None, OUTPUTS[loss]):
+        if name is not None and not (isinstance(name, str) and name == OUTPUTS[loss]):
             raise ValueError(
                 f"out_activation={check.shown(name)}: {loss} goes with {OUTPUTS[loss]}: expected that or None"
             )
@@ -584,7 +611,7 @@ def precision(name: str, dtype: Any) -> np.dtype[Any]:
     """float32 or float64 as a dtype in native byte order."""
     try:
         result: np.dtype[Any] | None = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):  # UnicodeEncodeError is a ValueError
         result = None
     if dtype is None or result is None or result.name not in DTYPES or not result.isnative:
         raise ValueError(f"{name}={check.shown(dtype)}: expected one of {', '.join(DTYPES)}")

@@ -97,9 +97,10 @@ class Options(NamedTuple):
         return self
 
     def _checked_dropout(self) -> float | tuple[float, ...]:
-        if not isinstance(self.dropout, list | tuple | np.ndarray):
-            return check.number("dropout", self.dropout, 0, 1, open_high=True)
-        rates = enumerate(self.dropout)
+        given = self.dropout
+        if not isinstance(given, list | tuple | np.ndarray) or (isinstance(given, np.ndarray) and given.ndim == 0):
+            return check.number("dropout", given, 0, 1, open_high=True)
+        rates = enumerate(given)
         return tuple(check.number(f"dropout[{i}]", rate, 0, 1, open_high=True) for i, rate in rates)
 
     def _checked_norm(self) -> float | None:

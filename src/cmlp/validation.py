@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -28,6 +29,10 @@ TARGET_RANGES = {
 }
 NOT_REAL = (str, bytes, complex, np.complexfloating, np.datetime64, np.timedelta64)
 NOT_NUMBERS = (*NOT_REAL, bool, np.bool_)
+SEQUENCES, NUMBERS = (list, tuple), (float, int)
+OF_THE_CALLERS = (  # what an object may raise when it is read; MemoryError and OSError say more as they are
+    TypeError, ValueError, ArithmeticError, AttributeError, LookupError, BufferError, RuntimeError,
+)  # fmt: skip
 
 
 def shown(value: Any, limit: int = 60) -> str:
@@ -36,6 +41,8 @@ def shown(value: Any, limit: int = 60) -> str:
         text = " ".join(repr(value).split())
     except ValueError:  # Python refuses to write out very long integers
         text = f"<{type(value).__name__} with too many digits>"
+    except Exception:
+        text = f"<{type(value).__name__} that cannot be shown>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
@@ -84,10 +91,10 @@ def number(
         if isinstance(scalar, NOT_NUMBERS) or not hasattr(scalar, "__float__") or np.ndim(scalar) > 0:
             raise TypeError
         result = float(scalar)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}={shown(value)}: expected {expected}") from None
     except OverflowError:
         result = math.inf
+    except OF_THE_CALLERS:
+        raise TypeError(f"{name}={shown(value)}: expected {expected}") from None
     inside = (low < result if open_low else low <= result) and (result < high if open_high else result <= high)
     if not (math.isfinite(result) and inside):
         raise ValueError(f"{name}={shown(value)}: expected {expected}")
@@ -148,6 +155,24 @@ def random_source(name: str, value: Any) -> RandomSource:
     return np.random.RandomState(seed)
 
 
+@contextmanager
+def unmoved_if_refused(random: Any) -> Iterator[None]:
+    """Sets a caller's source of random numbers back where anything is raised within."""
+    before: Any = None
+    if isinstance(random, np.random.RandomState):
+        before = random.get_state(legacy=False)
+    elif isinstance(random, np.random.Generator):
+        before = random.bit_generator.state
+    try:
+        yield
+    except BaseException:
+        if isinstance(random, np.random.RandomState):
+            random.set_state(before)
+        elif isinstance(random, np.random.Generator):
+            random.bit_generator.state = before
+        raise
+
+
 def state(kind: str, value: Any, needed: Iterable[str] = ()) -> dict[str, Any]:
     """What a pickle or a copy keeps of an object, with all that is needed; it may be of another version of cmlp."""
     if not isinstance(value, dict):
@@ -168,15 +193,22 @@ def numeric_array(name: str, value: Any) -> Array:
     refuse_sparse_and_masked(name, value)
     if hasattr(value, "dtypes"):
         refuse_kinds(name, value, "mM")  # in a data frame of polars times become numbers
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # ragged
-        raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
+    array = array_of(name, value, "numbers")
     if array.dtype == object:
         array = _from_objects(name, array)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers")
     return array
+
+
+def array_of(name: str, value: Any, what: str) -> Array:
+    """np.asarray, where it fails by the argument's name."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{name}: expected a rectangular array of {what} ({error})") from None
+    except OF_THE_CALLERS as error:  # as of a tensor with a gradient
+        raise TypeError(f"{name}: expected an array of {what} ({error})") from error
 
 
 def refuse_sparse_and_masked(name: str, value: Any) -> None:
@@ -186,21 +218,45 @@ def refuse_sparse_and_masked(name: str, value: Any) -> None:
 
 
 def refuse_masked(name: str, value: Any) -> None:
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{name} has {value.mask.sum()} masked entries: expected none, fill or drop them first")
+    """Masked entries, in lists of arrays too; among numbers in a list they become NaN, which is refused as such."""
+    if isinstance(value, SEQUENCES):
+        if not value or isinstance(value[0], NUMBERS):
+            return
+        kinds = list(map(type, value))
+        if kinds[0] in SEQUENCES and kinds.count(kinds[0]) == len(kinds):  # the quickest way to ask
+            return
+        arrays = [each for each in value if isinstance(each, np.ma.MaskedArray)]
+    elif isinstance(value, np.ma.MaskedArray):
+        arrays = [value]
+    else:
+        return
+    masked = sum(int(np.ma.getmaskarray(array).sum()) for array in arrays)
+    if masked:
+        raise ValueError(f"{name} has {masked} masked entries: expected none, fill or drop them first")
+
+
+def _columns_of(frame: Any) -> list[Any]:
+    columns = getattr(frame, "columns", None)
+    return list(columns) if isinstance(columns, Iterable) else []
 
 
 def column_names(frame: Any) -> Array | None:
     """Of a data frame whose columns are all named by strings."""
-    columns = getattr(frame, "columns", None)
-    found = list(columns) if isinstance(columns, Iterable) else []
+    found = _columns_of(frame)
     return np.array(found, object) if found and all(isinstance(name, str) for name in found) else None
 
 
 def same_columns(name: str, frame: Any, known: Array | None) -> None:
     """Refuses a data frame with columns other than these, or in another order, where both have names."""
-    found = column_names(frame) if known is not None else None
-    if known is None or found is None or np.array_equal(found, known):
+    if known is None:
+        return
+    found = column_names(frame)
+    if found is None:
+        given = _columns_of(frame)
+        if any(isinstance(each, str) for each in given):
+            raise TypeError(f"{name} has columns {shown(given)}: expected names that are all strings, as in fit")
+        return
+    if np.array_equal(found, known):
         return
     if sorted(found) == sorted(known):
         i = int((found != known).argmax())
@@ -233,10 +289,15 @@ def refuse_kinds(name: str, value: Any, refused: str) -> None:
             raise TypeError(f"{name} has dtype {dtype}: expected real numbers")
 
 
+def holds_objects(value: Any) -> bool:
+    """Whether of an array, or of a column of a data frame, the dtype does not say what its entries are."""
+    return any(_kind_of(dtype) == "O" for dtype in _dtypes_of(value))
+
+
 def _kind_of(dtype: Any) -> str:
-    """As NumPy's; of polars' dtypes those of time are known."""
+    """As NumPy's; of polars' dtypes those of time and of numbers are known."""
     if hasattr(dtype, "is_temporal"):
-        return "M" if dtype.is_temporal() else "f"
+        return "M" if dtype.is_temporal() else "f" if dtype.is_numeric() else "O"
     return str(getattr(dtype, "kind", "f"))
 
 
@@ -248,13 +309,30 @@ def _dtypes_of(value: Any) -> Any:
 
 def _from_objects(name: str, array: Array) -> Array:
     """Numbers that came as Python objects, as from a mixed data frame."""
-    for flat, value in enumerate(array.flat):
-        if isinstance(value, NOT_REAL) or not hasattr(value, "__float__"):
-            raise TypeError(f"{name}{_place(array, flat)}={shown(value)}: expected real numbers")
+    _refuse_types(name, array, lambda kind: issubclass(kind, NOT_REAL) or not _is_scalar(kind))
     try:
         return array.astype(np.float64)
     except OverflowError:
         raise ValueError(f"{name} holds integers too large for float64: expected finite numbers") from None
+    except OF_THE_CALLERS as error:  # as of a signaling NaN
+        raise ValueError(f"{name}: expected finite numbers ({error})") from error
+
+
+def refuse_unreal_objects(name: str, array: Array) -> None:
+    """Text, complex numbers and times among Python objects, of which NumPy makes real numbers."""
+    _refuse_types(name, array, lambda kind: issubclass(kind, NOT_REAL))
+
+
+def _refuse_types(name: str, array: Array, wrong: Callable[[type], bool]) -> None:
+    found = tuple(kind for kind in set(map(type, array.flat)) if wrong(kind))
+    if found:
+        flat, value = next((i, value) for i, value in enumerate(array.flat) if type(value) in found)
+        raise TypeError(f"{name}{_place(array, flat)}={shown(value)}: expected real numbers")
+
+
+def _is_scalar(kind: type) -> bool:
+    """Whether these can be numbers, rather than arrays of one number, or types themselves."""
+    return hasattr(kind, "__float__") and not hasattr(kind, "__len__")
 
 
 def _arranged(array: Array, dtype: Any) -> Array:
@@ -320,13 +398,14 @@ def weights(name: str, value: Any, n: int, dtype: np.dtype[Any], kernels: Kernel
     array = numeric_array(name, value)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}: expected ({n},)")
-    array = in_precision(name, array, dtype, kernels)
-    if array.min() < 0:
-        i = int(array.argmin())
-        raise ValueError(f"{name}[{i}]={array[i]}: expected weights of at least 0")
-    if not array.any():
-        raise ValueError(f"{name} is all zero: expected at least one positive weight")
-    return array
+    rounded = in_precision(name, array, dtype, kernels)
+    if rounded.min() < 0:
+        i = int(rounded.argmin())
+        raise ValueError(f"{name}[{i}]={rounded[i]}: expected weights of at least 0")
+    if not rounded.any():
+        what = f"at most {array.max():g}, which is zero in {dtype}" if array.any() else "all zero"
+        raise ValueError(f"{name} is {what}: expected at least one positive weight")
+    return rounded
 
 
 # ---- targets ---------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
 from ..training import History, Samples, Solver
 from ..validation import Array
 from .callbacks import CallbackSupportMixin, FitEvents
-from .inputs import as_rows, checked_labels, checked_samples, checked_weights, outputs_of
+from .inputs import as_rows, checked_labels, checked_samples, checked_weights, leaving_random_state, outputs_of
 from .parameters import CONSTRAINTS
 from .runs import Run, begin_notes, checked_targets
 
@@ -149,6 +149,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             held.update({name: copied.__dict__[name] for name in names if name in copied.__dict__})
         return copied
 
+    @leaving_random_state
     def _prepared(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, classes: Any
     ) -> Run:
@@ -158,6 +159,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         hidden = self._hidden()
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        if self.early_stopping and self.validation_fraction == 0 and X_val is None and self.solver != "lbfgs":
+            raise ValueError(f"validation_fraction={self.validation_fraction}: expected above 0 with early_stopping")
         if (X_val is None) != (y_val is None):
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is None: expected both, or neither")
         if incremental and self.checkpoint is not None:

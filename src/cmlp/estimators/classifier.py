@@ -19,7 +19,7 @@ from ..scores import accuracy
 from ..validation import Array
 from .base import BaseMLP
 from .callbacks import with_callbacks
-from .inputs import checked_classes, naming
+from .inputs import as_labels, checked_classes, naming
 from .parameters import CLASSIFIER_CONSTRAINTS
 
 LABELS = "class labels (n_samples,), or indicators of 0 and 1 (n_samples, n_labels)"
@@ -117,7 +117,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted; the dtype is that of y.  For multilabel the numbers of the columns.
+        The labels, sorted: integers, floats, booleans or strings, as in y.  For multilabel the numbers of the columns.
     loss_ : float
         Mean training loss of the last epoch, the L2 term included, or the loss where lbfgs ended.
     best_loss_ : float or None
@@ -376,8 +376,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             self._refuse_unknown("y", y)
 
     def _begin_partial_fit(self, y: Any, classes: Any) -> None:
-        if _check_partial_fit_first_call(self, checked_classes(classes)):
-            self._take_classes(y if type_of_target(y).startswith("multilabel") else classes)
+        labels = checked_classes(classes)
+        if _check_partial_fit_first_call(self, labels):
+            y = as_labels("y", y)
+            with naming("y", LABELS):
+                multilabel = type_of_target(y).startswith("multilabel")
+            self._take_classes(y if multilabel else labels)
 
     def _refuse_unknown(self, name: str, y: Array) -> None:
         self._refuse_other_kind(name, y)
@@ -473,6 +477,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n_samples,), or (n_samples, n_labels) of indicators for multilabel
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If X has another number of features or other names than in `fit`, or holds anything but finite numbers.
         """
         fitted = self._to_predict()
         outputs = fitted._outputs(X)
@@ -497,6 +508,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         ndarray of shape (n_samples, n_classes)
             Rows sum to one; for multilabel each column is the probability of its label.  That of a label, or of the
             second of two classes, stays below one, also where one is the nearest number.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If X has another number of features or other names than in `fit`, or holds anything but finite numbers.
         """
         fitted = self._to_predict()
         outputs = fitted._outputs(X)
@@ -517,6 +535,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         -------
         ndarray of shape (n_samples, n_classes)
             -inf where a probability is 0.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError
+            As `predict_proba`.
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
@@ -531,7 +554,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         X : array-like or sparse matrix of shape (n_samples, n_features)
             Finite numbers; float32 stays float32, all else becomes float64.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels, or multilabel indicators of 0 and 1.
+            Class labels of one type, or multilabel indicators of 0 and 1.
         sample_weight : array-like of shape (n_samples,), optional
             A batch's loss is the mean of its samples' losses by these weights.
         X_val, y_val : optional
@@ -544,7 +567,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             For data or parameters out of range; the estimator stays as it was.
         DivergenceError
             If the loss or the parameters become NaN or infinite; the estimator holds the last finite parameters.
@@ -581,7 +604,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             For early_stopping=True, layer sizes or a number of features other than the network's,
             labels that are not among the classes, and as `fit`.
         DivergenceError

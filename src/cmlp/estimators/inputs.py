@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Callable, Iterator
 from numbers import Number
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -15,12 +16,16 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, _check_y, validate_data
 
 from .. import validation as check
+from ..labels import as_they_are_meant, refuse_nulls
 from ..network import Network
 from ..validation import Array
 
 LONGEST_MESSAGE = 800
 LARGEST_OFFSET = 2**30  # SciPy narrows them to 32 bits unseen
 ENTRIES_AT_A_TIME = 1 << 20  # of sparse rows that are made dense to predict them
+MOST_COLUMNS = 2**31 - 1  # of sparse rows, whose columns the kernels take as 32 bits
+
+Prepare = TypeVar("Prepare", bound=Callable[..., Any])
 
 
 def as_rows(name: str, X: Any, network: Network) -> Any:
@@ -38,10 +43,30 @@ def as_rows(name: str, X: Any, network: Network) -> Any:
 
 def checked_samples(estimator: Any, name: str, X: Any, reset: bool, dtype: Any = "numeric") -> Any:
     """X as scikit-learn checks it, and refused where it would read as numbers what is none."""
-    X = _as_it_is_meant(name, X)
+    X = _sparse(name, X) if sparse.issparse(X) else _dense(name, X, "mMVT")
+    if getattr(getattr(X, "dtype", None), "kind", "") in ("U", "S"):
+        dtype = "numeric"  # of which scikit-learn refuses text, and for other dtypes makes numbers of it
     with naming(name, "finite real numbers, (n_samples, n_features)"):
         X = validate_data(estimator, X, accept_sparse=["csr", "csc"], dtype=dtype, reset=reset)
         return X.astype(np.float64) if X.dtype == object else X  # of data frames with extension types
+
+
+def _sparse(name: str, X: Any) -> Any:
+    _refuse_malformed(name, X)
+    if X.shape[1] > MOST_COLUMNS:
+        raise ValueError(f"{name} has shape {X.shape}: expected at most {MOST_COLUMNS} features of a sparse matrix")
+    return X
+
+
+def _dense(name: str, X: Any, refused: str) -> Any:
+    """A data frame, which has names, as it is, all else as an array; refused where it would lose its meaning as one."""
+    check.refuse_masked(name, X)
+    if not isinstance(X, np.ndarray) and not hasattr(X, "columns"):
+        X = check.array_of(name, X, "numbers")
+    check.refuse_kinds(name, X, refused)
+    if check.holds_objects(X):
+        check.refuse_unreal_objects(name, check.array_of(name, X, "numbers"))
+    return X
 
 
 def checked_labels(estimator: Any, name: str, y: Any, X: Any, numeric: bool) -> Array:
@@ -50,7 +75,7 @@ def checked_labels(estimator: Any, name: str, y: Any, X: Any, numeric: bool) -> 
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
-    y = _as_it_is_meant(name, y, "mV" if not numeric else "mMV")
+    y = _values(name, y) if numeric else as_labels(name, y)
     with naming(name, "finite values or labels, (n_samples,) or (n_samples, n_outputs)"):
         y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
         if 0 in y.shape or y.ndim > 2:
@@ -65,19 +90,38 @@ def checked_labels(estimator: Any, name: str, y: Any, X: Any, numeric: bool) -> 
     return labels
 
 
-def checked_classes(classes: Any) -> Any:
+def _values(name: str, y: Any) -> Any:
+    if sparse.issparse(y):
+        _refuse_malformed(name, y)
+        return y
+    return _dense(name, y, "mMVUST")
+
+
+def as_labels(name: str, y: Any) -> Any:
+    """A sound sparse matrix of indicators, or an array of labels, which NumPy and scikit-learn do not change."""
+    if sparse.issparse(y):
+        _refuse_malformed(name, y)
+        return y
+    check.refuse_masked(name, y)
+    labels = as_they_are_meant(name, y, check.array_of(name, y, "labels"))
+    if labels.dtype == object:  # strings, which scikit-learn makes an array of
+        refuse_nulls(name, labels)
+    check.refuse_kinds(name, labels, "mV")
+    return labels
+
+
+def checked_classes(classes: Any) -> Array | None:
     """All labels of partial_fit's calls."""
     if classes is None:
         return None
-    classes = _as_it_is_meant("classes", classes, "mV")
+    labels: Array = as_labels("classes", classes)
     with naming("classes", "the labels of all calls, (n_classes,)"):
-        labels = np.asarray(classes)
         if labels.ndim != 1 or not len(labels):
             raise ValueError(f"it has shape {labels.shape}")
         if labels.dtype.kind == "f":
             check.finite("classes", labels)
-        unique_labels(classes)
-    return classes
+        unique_labels(labels)
+    return labels
 
 
 def checked_weights(sample_weight: Any, X: Any) -> Array | None:
@@ -86,22 +130,23 @@ def checked_weights(sample_weight: Any, X: Any) -> Array | None:
         return None
     name = "sample_weight"
     if not isinstance(sample_weight, Number):
-        sample_weight = _as_it_is_meant(name, sample_weight, "mMVUS")
+        sample_weight = check.numeric_array(name, sample_weight)
+    elif isinstance(sample_weight, check.NOT_REAL):
+        raise TypeError(f"{name}={check.shown(sample_weight)}: expected real numbers")
     with naming(name, "finite numbers of at least 0, (n_samples,)"):
-        weights: Array = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        weights: Array = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     return weights
 
 
-def _as_it_is_meant(name: str, value: Any, refused: str = "mMV") -> Any:
-    """Refuses what would lose its meaning as an array: masks, times and records, and malformed sparse matrices."""
-    if sparse.issparse(value):
-        _refuse_malformed(name, value)
-        return value
-    check.refuse_masked(name, value)
-    if not hasattr(value, "shape") and hasattr(value, "__array__"):
-        value = np.asarray(value)
-    check.refuse_kinds(name, value, refused)
-    return value
+def leaving_random_state(prepare: Prepare) -> Prepare:
+    """Of an estimator's method: the caller's source of random numbers is as it was where the method raises."""
+
+    @functools.wraps(prepare)
+    def prepared(estimator: Any, *arguments: Any) -> Any:
+        with check.unmoved_if_refused(estimator.random_state):
+            return prepare(estimator, *arguments)
+
+    return prepared  # type: ignore[return-value]
 
 
 @contextlib.contextmanager

@@ -16,11 +16,19 @@ from ..options import EVERY_SOLVER, SCHEDULES
 DEFAULT_BATCH = "auto"
 SKLEARN_SCHEDULES = ("constant", "invscaling", "adaptive")
 
+
+class Range(Interval):  # type: ignore[misc]
+    """An interval of numbers that NumPy computes with: scikit-learn asks it whether they are NaN."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return isinstance(val, int | float | np.number) and bool(super().is_satisfied_by(val))
+
+
 EVERY_ACTIVATION = StrOptions({*ACTIVATIONS, *ACTIVATION_ALIASES})
-AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
-NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
-POSITIVE = Interval(Real, 0, None, closed="neither")
-BELOW_ONE = Interval(Real, 0, 1, closed="left")
+AT_LEAST_ONE = Range(Integral, 1, None, closed="left")
+NOT_NEGATIVE = Range(Real, 0, None, closed="left")
+POSITIVE = Range(Real, 0, None, closed="neither")
+BELOW_ONE = Range(Real, 0, 1, closed="left")
 
 CONSTRAINTS: dict[str, Any] = {
     "hidden_layer_sizes": ["array-like", AT_LEAST_ONE],
@@ -37,7 +45,7 @@ CONSTRAINTS: dict[str, Any] = {
     "tol": [NOT_NEGATIVE],
     "verbose": ["verbose"],
     "warm_start": ["boolean"],
-    "momentum": [Interval(Real, 0, 1, closed="both")],
+    "momentum": [Range(Real, 0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
     "early_stopping": ["boolean"],
     "validation_fraction": [BELOW_ONE],
@@ -65,5 +73,5 @@ REGRESSOR_CONSTRAINTS: dict[str, Any] = {
     **CONSTRAINTS,
     "loss": [StrOptions({*DISTANCES, "poisson"})],
     "out_activation": [None, EVERY_ACTIVATION],
-    "quantile": [Interval(Real, 0, 1, closed="neither")],
+    "quantile": [Range(Real, 0, 1, closed="neither")],
 }

@@ -347,6 +347,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If X has another number of features or other names than in `fit`, or holds anything but finite numbers.
         """
         outputs = self._to_predict()._outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
@@ -374,7 +381,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             For data or parameters out of range; the estimator stays as it was.
         DivergenceError
             If the loss or the parameters become NaN or infinite; the estimator holds the last finite parameters.
@@ -409,7 +416,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             For early_stopping=True, layer sizes or a number of features other than the network's, and as `fit`.
         DivergenceError
             As `fit`.
