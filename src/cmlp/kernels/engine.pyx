@@ -88,7 +88,9 @@ cdef class Engine(Predictor):
         """A thread that a fork has left behind in the parent process does not train here: its place is free."""
         cdef long before = turn_of(&self.turn)
         cdef uint64_t me = PyThreadState_GetID(PyThreadState_Get())
-        if before == process or (before != 0 and self.holder == me) or not take_turn(&self.turn, before, process):
+        if before != 0 and self.holder == me:
+            raise RuntimeError("this network is being trained by the call under way, which a callback may not do too")
+        if before == process or not take_turn(&self.turn, before, process):
             raise RuntimeError("this network is being trained by another thread: give each thread a network of its own")
         self.holder = me
         if before != 0:
