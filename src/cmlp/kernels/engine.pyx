@@ -328,9 +328,9 @@ cdef class Engine(Predictor):
             self.need_sample()
             self.need_block(n)
         else:
+            n_threads = min(n_threads, most_threads(&self.net, min(n, batch_size)))
             self.need_batch(min(n, batch_size), n_threads)
         self.need_solver(gradient=batch_size > 1 or self.trainer.solver.clip_norm > 0)
-        n_threads = min(n_threads, (min(n, batch_size) + PANEL - 1) // PANEL)
         cdef void *memory = NULL
         try:
             if batch_size > 1 and not drops(&self.trainer.dropout, 0):
