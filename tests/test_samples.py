@@ -65,6 +65,22 @@ def test_weights_of_0_alone_train_nothing(module, dtype, batch_size):
     assert engine.solver_state[0] == 0
 
 
+# ---- what changes after it was checked -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30])
+@pytest.mark.parametrize("label", [3, -1, 10**12, -(10**12), np.iinfo(np.intp).max, np.iinfo(np.intp).min])
+def test_a_label_of_no_class_ends_the_training(module, dtype, batch_size, label):
+    net = network((5, 17, 3), "tanh", dtype.name)
+    before, (X, y) = net.parameters.copy(), samples(net, 30)
+    y[4] = label
+    engine = engine_of(module, net, learning_rate=0.0)
+    assert np.isnan(engine.epoch(X, y, None, None, batch_size))
+    assert not np.isfinite(engine.loss(X, y, None, 0.0))
+    assert not np.isfinite(engine.step(X[:9], y[:9], None))
+    np.testing.assert_array_equal(net.parameters, before)
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 30])
 def test_without_weights_nothing_is_divided(module, dtype, batch_size):
     nets = [network((5, 17, 3), "tanh", dtype.name) for _ in range(2)]
@@ -289,6 +305,13 @@ def test_rows_without_any_entry(module, dtype, batch_size):
 
 MALFORMED = {
     "columns of 64 bits": lambda e, c, s: (e, c.astype(np.int64), s),
+    "a column too many": lambda e, c, s: (e, np.where(np.arange(len(c)) == 7, np.int32(4), c), s),
+    "a column far out": lambda e, c, s: (e, np.where(np.arange(len(c)) == 7, np.int32(2**30), c), s),
+    "a negative column": lambda e, c, s: (e, np.where(np.arange(len(c)) == 7, np.int32(-1), c), s),
+    "a start beyond the entries": lambda e, c, s: (e, c, np.where(np.arange(len(s)) == 7, np.intp(10**9), s)),
+    "starts that fall": lambda e, c, s: (e, c, np.where(np.arange(len(s)) == 7, np.intp(0), s)),
+    "a negative start": lambda e, c, s: (e, c, np.where(np.arange(len(s)) == 7, np.intp(-5), s)),
+    "a first start but 0": lambda e, c, s: (e, c, np.where(np.arange(len(s)) == 0, np.intp(1), s)),
     "an end beyond the entries": lambda e, c, s: (e, c, s + np.intp(s == s[-1])),
     "too few columns": lambda e, c, s: (e, c[:-1].copy(), s),
     "too few entries": lambda e, c, s: (e[:-1].copy(), c, s),
@@ -299,5 +322,8 @@ MALFORMED = {
 @pytest.mark.parametrize("spoilt", MALFORMED.values(), ids=MALFORMED)
 def test_malformed_sparse_rows_are_refused(module, dtype, spoilt):
     _, entries = sparse_rows(20, 4, dtype, empty=False)
+    net = network(*SHAPES["held twice"], dtype.name)
     with pytest.raises((TypeError, ValueError)):
         trained_on(module, dtype, "held twice", spoilt(*entries), 20)
+    with pytest.raises((TypeError, ValueError)):
+        engine_of(module, net).predict_sparse(spoilt(*entries))
