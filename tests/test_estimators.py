@@ -303,8 +303,10 @@ def test_a_warm_start_goes_on_as_scikit_learns(task, options):
 
 
 @pytest.mark.parametrize("task", ["iris", "binary", "diabetes"])
-def test_a_warm_start_with_early_stopping_keeps_the_best_of_all_fits(task):
-    """scikit-learn's next fit writes over what it holds as the best: the curves agree, what is restored does not."""
+def test_a_warm_start_with_early_stopping_keeps_the_best_of_its_own(task):
+    """The curves agree.  scikit-learn measures a later fit by the best of those before, which may have been on other
+    data, and writes over the parameters that it holds as the best.
+    """
     X, y, name = of_task(task)
     theirs, mine = both(name, warm_start=True, early_stopping=True, max_iter=6)
     for estimator in (theirs, mine):
@@ -312,10 +314,25 @@ def test_a_warm_start_with_early_stopping_keeps_the_best_of_all_fits(task):
     assert_same_fit(theirs, mine, X)
     for estimator in (theirs, mine):
         estimator.fit(X, y)
-    for curve in ("loss_curve_", "validation_scores_", "best_validation_score_"):
+    for curve in ("loss_curve_", "validation_scores_"):
         assert_same_value(curve, getattr(theirs, curve), getattr(mine, curve), 1e-6)
-    best = [max(mine.validation_scores_[:6]), max(mine.validation_scores_)]
-    assert mine.best_validation_score_ == best[1] >= best[0]
+    assert theirs.best_validation_score_ == pytest.approx(max(mine.validation_scores_))
+    assert mine.best_validation_score_ == max(mine.validation_scores_[6:])
+
+
+@pytest.mark.parametrize("how", ["held out", "X_val", "not validated"])
+def test_a_warm_start_on_other_data_learns_these(how):
+    """However well the first went: what it reached says nothing about them."""
+    X, y, _ = of_task("binary")
+    options = {**SMALL, "max_iter": 60, "n_iter_no_change": 3, "early_stopping": how == "held out"}
+    model = cmlp.MLPClassifier(**{**options, "warm_start": True})
+    for target in (y, ~y):
+        given = {"X_val": X, "y_val": target} if how == "X_val" else {}
+        before = model.fit(X, target, **given).n_iter_
+    assert model.score(X, ~y) > 0.9
+    assert before > 4
+    if how != "not validated":
+        assert model.best_validation_score_ == max(model.validation_scores_[-before:])
 
 
 @pytest.mark.parametrize("task", ["iris", "words", "binary", "multilabel", "diabetes", "two outputs"])
@@ -1301,9 +1318,15 @@ def test_a_warm_start_without_validation_tells_of_none():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_lbfgs_shows_no_curves_of_an_earlier_fit():
     X, y, _ = of_task("iris")
-    mlp = cmlp.MLPClassifier((3,), max_iter=3).fit(X, y).set_params(solver="lbfgs").fit(X, y)
-    assert not hasattr(mlp, "loss_curve_")
-    assert not hasattr(mlp, "best_loss_")
+    for options in ({}, {"warm_start": True}, {"warm_start": True, "early_stopping": True}):
+        mlp = cmlp.MLPClassifier((3,), max_iter=3, **options).fit(X, y).set_params(solver="lbfgs").fit(X, y)
+        for name in ("loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_"):
+            assert not hasattr(mlp, name)
+        assert not hasattr(mlp, "best_validation_score_")
+        assert mlp.t_ == 0
+        mlp.set_params(solver="adam").fit(X, y)
+        assert len(mlp.loss_curve_) == mlp.n_iter_ == 3
+        assert mlp.t_ in (3 * len(X), 3 * (len(X) - 15))
 
 
 def test_dropout_that_comes_later_is_drawn_by_the_random_state():

@@ -187,6 +187,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         else:
             network = self._fitted_network(sizes)
             self._history = copy.copy(self._history)
+            if not incremental:
+                self._history.begin_fit()
+            if self.solver == "lbfgs":
+                self._history = History()
+                begin_notes(self)
         self._hold(network)
         targets = checked_targets("y", network, self._encoded(y))
         weights = check.weights(

@@ -118,7 +118,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     validation_loss_curve_ : list of float or None
         Mean loss over the validation set after each epoch, without the L2 term.
     best_validation_score_ : float or None
-        Highest of validation_scores_, of the parameters that are restored.
+        Highest of validation_scores_ in the last fit, of the parameters that are restored.
     t_ : int
         Samples trained on, each as often as it was taken; 0 after lbfgs.
     coefs_ : list of ndarray
