@@ -251,6 +251,84 @@ def test_sample_weights_are_scikit_learns(task, options):
     assert_same_fit(*both_fitted(task, random_weights(len(X)), **options), X)
 
 
+SIZES = {"float64": (-1074, -1030, -900, 900, 1023), "float32": (-149, -130, -100, 90, 127)}
+
+
+def weighted_fit(task, dtype, weights, **options):
+    """All numbers that a fit leaves."""
+    X, y, name = of_task(task)
+    model = both(name, max_iter=3, **options)[1]
+    model.fit(X.astype(dtype), y, sample_weight=weights.astype(dtype))
+    validated = getattr(model, "validation_loss_curve_", None) or []
+    return [*model.coefs_, *model.intercepts_, model.loss_, *validated]
+
+
+def assert_same_numbers(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("task", ["iris", "diabetes"])
+@pytest.mark.parametrize("dtype", SIZES)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"solver": "sgd", "batch_size": 1, "momentum": 0.0}, {"solver": "lbfgs"}, {"early_stopping": True}],
+    ids=["adam", "sgd, one by one", "lbfgs", "early stopping"],
+)
+def test_weights_of_any_size(task, dtype, options):
+    """A factor of all of them is none of the loss, to the bit."""
+    ones = np.ones(len(of_task(task)[0]))
+    expected = weighted_fit(task, dtype, ones, alpha=0.0, **options)
+    for size in SIZES[dtype]:
+        assert_same_numbers(weighted_fit(task, dtype, np.ldexp(ones, size), alpha=0.0, **options), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}], ids=["adam", "lbfgs"])
+@pytest.mark.parametrize("power", [-90, -40, -3, 3, 40, 90])
+def test_the_l2_term_is_divided_by_the_weights_whatever_their_size(options, power):
+    weights = random_weights(150)
+    expected = weighted_fit("iris", "float64", weights, alpha=0.01, **options)
+    found = weighted_fit("iris", "float64", np.ldexp(weights, power), alpha=float(np.ldexp(0.01, power)), **options)
+    assert_same_numbers(found, expected)
+
+
+def test_an_l2_term_that_the_weights_make_too_large_is_refused():
+    for dtype, weight in (("float32", 1e-45), ("float64", 5e-324)):
+        X, y, _ = of_task("iris")
+        with pytest.raises(ValueError, match=r"^sample_weight has \S+ as its largest, and alpha=1\.0 by that is too"):
+            cmlp.MLPClassifier(alpha=1.0).fit(X.astype(dtype), y, sample_weight=np.full(150, weight))
+
+
+@pytest.mark.parametrize("weight", [1e-300, 1e300])
+def test_class_weights_of_any_size_in_a_validation_set(weight):
+    X, y, _ = of_task("iris")
+    models = [
+        cmlp.MLPClassifier((5,), alpha=0.0, max_iter=3, random_state=0, class_weight=dict.fromkeys(range(3), each))
+        for each in (1.0, weight)
+    ]
+    for model in models:
+        model.fit(X, y, X_val=X, y_val=y)
+    for curve in ("validation_scores_", "validation_loss_curve_", "loss_curve_"):
+        np.testing.assert_allclose(getattr(models[1], curve), getattr(models[0], curve), rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 24])
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_the_loss_reported_is_that_of_the_samples_with_weight(batch_size, alpha, solver):
+    X, y, _ = of_task("binary")
+    rows = np.random.RandomState(0).permutation(150)[:24]
+    X, y, weights = X[rows], y[rows], (np.arange(24) >= 8).astype(float)
+    options = {
+        "solver": solver, "learning_rate_init": 1e-12, "shuffle": False, "alpha": alpha, "batch_size": batch_size,
+        "hidden_layer_sizes": (4,), "random_state": 0, "max_iter": 1,
+    }  # fmt: skip
+    weighted = cmlp.MLPClassifier(**options).fit(X, y, sample_weight=weights)
+    options["batch_size"] = min(batch_size, 16)
+    without = cmlp.MLPClassifier(**options).fit(X[8:], y[8:])
+    assert weighted.loss_ == pytest.approx(without.loss_, rel=1e-9)
+
+
 @since_1_7
 @pytest.mark.parametrize("solver", STOCHASTIC)
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}], ids=["", "early stopping"])

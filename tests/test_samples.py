@@ -29,8 +29,8 @@ def weights_of(n, batch_size, dtype):
 
 
 def relative_run(reference, X, Y, weights, batch_size, solver, alpha):
-    """Batches divided by the sums of their weights, none where that is 0; the mean loss over the samples."""
-    total = 0.0
+    """Batches divided by the sums of their weights, none where that is 0; the mean loss over the samples of others."""
+    total, counted = 0.0, 0
     for start in range(0, len(X), batch_size):
         rows = slice(start, start + batch_size)
         n, share = len(X[rows]), weights[rows].sum(dtype=float)
@@ -38,7 +38,8 @@ def relative_run(reference, X, Y, weights, batch_size, solver, alpha):
             # n * weight / share makes a mean over n a mean over the weights, and alpha / n alpha / share
             loss = reference.step(X[rows], Y[rows], solver, alpha * n / share, weights[rows] * float(n) / share)
             total += n * loss
-    return total / len(X)
+            counted += n
+    return total / counted
 
 
 @every_solver
@@ -63,6 +64,34 @@ def test_weights_of_0_alone_train_nothing(module, dtype, batch_size):
     assert engine.epoch(X, y, np.zeros(30, dtype), None, batch_size, 1, True) == 0
     np.testing.assert_array_equal(net.parameters, before)
     assert engine.solver_state[0] == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_batches_without_weight_are_not_in_the_mean_loss(module, dtype, batch_size):
+    """Nor in its part that is the L2 term: both are those of the other samples."""
+    net = network((5, 17, 3), "tanh", dtype.name)
+    X, y = samples(net, 24)
+    weights = (np.arange(24) >= 8).astype(dtype)
+    engines = [engine_of(module, net, learning_rate=0.0, alpha=ALPHA) for _ in range(2)]
+    losses = [
+        engine.epoch(X[rows], y[rows], weights[rows], None, batch_size, 1, True)
+        for engine, rows in zip(engines, (slice(24), slice(8, 24)), strict=True)
+    ]
+    assert losses[0] == losses[1]
+    assert engines[0].mean_penalty == engines[1].mean_penalty > 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30])
+def test_weights_whose_sum_no_float32_holds(module, dtype, batch_size):
+    if dtype != np.float32:
+        return
+    runs = []
+    for weight in (1, 2.0**126):
+        net = network((5, 17, 3), "tanh", "float32")
+        X, y = samples(net, 30)
+        loss = engine_of(module, net).epoch(X, y, np.full(30, weight, dtype), None, batch_size, 1, True)
+        runs.append(np.append(net.parameters, loss))
+    np.testing.assert_array_equal(runs[1], runs[0])
 
 
 # ---- what changes after it was checked -------------------------------------------------------------------

@@ -108,7 +108,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     Attributes
     ----------
     loss_ : float
-        Mean training loss of the last epoch, the L2 term included, or the loss where lbfgs ended.
+        Mean training loss of the last epoch, the L2 term included, or the loss where lbfgs ended.  Batches whose sample
+        weights are all 0 are not in it.
     best_loss_ : float or None
         Least of loss_curve_; None with a validation set.  Not there, like the three curves below, after lbfgs.
     loss_curve_ : list of float

@@ -286,9 +286,10 @@ cdef class Engine(Predictor):
         the updates, float64; `keep` the chances that a unit of the input and of each hidden layer stays, drawn by
         `seed`, in this precision.  The result is the same for any number of threads; batches of one sample are for one.
 
-        Returns the mean loss.  If a loss or a parameter ceases to be finite the epoch ends, the result is NaN and
-        the solver is reset; the parameters are the last finite ones known: those at which the loss failed or,
-        if these are not finite themselves, those from before the epoch.
+        Returns the mean loss over the samples of all batches but those whose relative weights are all 0.  If a loss or
+        a parameter ceases to be finite the epoch ends, the result is NaN and the solver is reset; the parameters are
+        the last finite ones known: those at which the loss failed or, if these are not finite themselves, those from
+        before the epoch.
         """
         start = self.parameters.copy()
         cdef double loss = NAN, learning_rate = self.trainer.solver.learning_rate
@@ -303,7 +304,7 @@ cdef class Engine(Predictor):
             self.trainer.rates = NULL
             self.trainer.solver.learning_rate = learning_rate
             self.trainer.dropout.keep = NULL
-            self.mean_penalty = self.trainer.penalty / n if n else 0
+            self.mean_penalty = self.trainer.penalty / max(1, n - self.trainer.skipped)
             if not all_finite(self.size, self.theta):
                 self.parameters[:] = start
                 loss = NAN

@@ -116,7 +116,7 @@ cdef void load_batch(const network_t *net, const samples_t *samples, const intpt
     else:
         columns_of(end - first, C, mine.Y, order, at.Y + first * C)
     for i in range(first, first + padded(end - first)):
-        at.scale[i] = <real>(weight_of(samples, row_of(index, i)) / divisor) if i < end else 0
+        at.scale[i] = <real>(<double>weight_of(samples, row_of(index, i)) / divisor) if i < end else 0
 
 cdef inline Py_ssize_t panel_at(Py_ssize_t i, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
     """Where column i of a rows x n matrix in panels begins."""
