@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import tempfile
+import threading
 
 import numpy as np
 
@@ -333,6 +334,80 @@ def used(m, method):
     )
 
 
+# ---- data that change while they train -------------------------------------------------------------
+
+
+class Meddling(np.random.RandomState):
+    """Runs a task whenever it shuffles."""
+
+    def shuffle(self, order):
+        self.task()
+
+
+def meddling(task):
+    random = Meddling(0)
+    random.task = task
+    return random
+
+
+def changed_labels(what, value):
+    """Labels that become others, between epochs or by another thread within one."""
+    y = CODES.astype(np.intp)
+
+    def call(net):
+        if what != "by a thread":
+            change = lambda: y.__setitem__(slice(None), value)
+            return net.fit(X, y, epochs=3, batch_size=5, shuffle=True, random_state=meddling(change))
+        many, labels = np.tile(X, (200, 1)), np.tile(y, 200)
+        later = threading.Timer(0.05, labels.__setitem__, (slice(None), value))
+        later.start()
+        try:
+            return net.fit(many, labels, batch_size=50, epochs=10**6, learning_rate=1e-6)
+        finally:
+            later.join()
+
+    return call
+
+
+def change(array, value):
+    """A callback that does, once."""
+    return lambda state: array.__setitem__(slice(None), value) if state.epoch == 1 else None
+
+
+def changing_cases():
+    for what in ("by a shuffle", "by a thread"):
+        for value in (3, -1, 10**12, -(10**12)):
+            call = changed_labels(what, value)
+            yield Tampered(f"Network.fit: labels become {value} {what}", NET, call, cmlp.DivergenceError, "diverged")
+    for value in (3, -1, 10**12):
+        y = CODES.astype(np.intp)
+        call = lambda _, y=y, value=value: cmlp.fit(X, y, callbacks=change(y, value), **QUICK).n_iter_
+        yield Works(f"cmlp.fit: labels become {value} by a callback", nothing, call, lambda _: 2)
+    if not HAS["sklearn"]:
+        return
+    from scipy.sparse import csr_matrix
+
+    dense = np.where(X > 0.8, X, 0)
+    for part, value in (("indices", 2**30), ("indices", -1), ("indptr", 2**30), ("indptr", -5)):
+        for where in ("X", "X_val"):
+
+            def call(_, part=part, value=value, where=where):
+                samples = csr_matrix(dense)
+                val = samples.copy()
+                spoilt = getattr(samples if where == "X" else val, part)
+                heard = {**QUICK, "max_iter": 4, "callbacks": change(spoilt, value)}
+                return parameters(cmlp.MLPClassifier(**heard).fit(samples, CODES, X_val=val, y_val=CODES))
+
+            def undisturbed(_):
+                samples = csr_matrix(dense)
+                return parameters(
+                    cmlp.MLPClassifier(**{**QUICK, "max_iter": 4}).fit(samples, CODES, X_val=samples, y_val=CODES)
+                )
+
+            name = f"MLPClassifier.fit: {part} of a sparse {where} become {value} by a callback"
+            yield Works(name, nothing, call, undisturbed)
+
+
 SPOILT = [(which, layer, NAN) for which in ("weights", "biases") for layer in (0, 1)] + [("weights", 1, INF)]
 
 
@@ -544,6 +619,6 @@ def flipped(content, seed):
 
 CASES = [
     case
-    for table in (order_cases, label_cases, tampered_cases, network_cases, pickle_cases, file_cases)
+    for table in (order_cases, label_cases, tampered_cases, changing_cases, network_cases, pickle_cases, file_cases)
     for case in table()
 ]

@@ -1349,6 +1349,16 @@ def test_weights_of_any_size(weight):
     assert bits(found.network.parameters) == bits(expected.network.parameters)
 
 
+@pytest.mark.parametrize("weight", [1e-300, 3.0, 1e300, 1.7e308])
+def test_class_weights_of_any_size_in_a_validation_set(weight):
+    expected, found = (
+        cmlp.fit(SAMPLES, CLASSES, X_val=SAMPLES, y_val=CLASSES, class_weight=dict.fromkeys(range(3), each), **QUICK)
+        for each in (1.0, weight)
+    )
+    assert found.validation_scores_ == pytest.approx(expected.validation_scores_, rel=1e-12)
+    assert found.validation_loss_curve_ == pytest.approx(expected.validation_loss_curve_, rel=1e-12)
+
+
 SCALARS = {
     "float16": np.float16, "float32": np.float32, "float64": np.float64, "longdouble": np.longdouble,
     "no axes": np.array, "Fraction": fractions.Fraction, "Decimal": Decimal,

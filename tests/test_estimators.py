@@ -251,6 +251,84 @@ def test_sample_weights_are_scikit_learns(task, options):
     assert_same_fit(*both_fitted(task, random_weights(len(X)), **options), X)
 
 
+SIZES = {"float64": (-1074, -1030, -900, 900, 1023), "float32": (-149, -130, -100, 90, 127)}
+
+
+def weighted_fit(task, dtype, weights, **options):
+    """All numbers that a fit leaves."""
+    X, y, name = of_task(task)
+    model = both(name, max_iter=3, **options)[1]
+    model.fit(X.astype(dtype), y, sample_weight=weights.astype(dtype))
+    validated = getattr(model, "validation_loss_curve_", None) or []
+    return [*model.coefs_, *model.intercepts_, model.loss_, *validated]
+
+
+def assert_same_numbers(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("task", ["iris", "diabetes"])
+@pytest.mark.parametrize("dtype", SIZES)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"solver": "sgd", "batch_size": 1, "momentum": 0.0}, {"solver": "lbfgs"}, {"early_stopping": True}],
+    ids=["adam", "sgd, one by one", "lbfgs", "early stopping"],
+)
+def test_weights_of_any_size(task, dtype, options):
+    """A factor of all of them is none of the loss, to the bit."""
+    ones = np.ones(len(of_task(task)[0]))
+    expected = weighted_fit(task, dtype, ones, alpha=0.0, **options)
+    for size in SIZES[dtype]:
+        assert_same_numbers(weighted_fit(task, dtype, np.ldexp(ones, size), alpha=0.0, **options), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}], ids=["adam", "lbfgs"])
+@pytest.mark.parametrize("power", [-90, -40, -3, 3, 40, 90])
+def test_the_l2_term_is_divided_by_the_weights_whatever_their_size(options, power):
+    weights = random_weights(150)
+    expected = weighted_fit("iris", "float64", weights, alpha=0.01, **options)
+    found = weighted_fit("iris", "float64", np.ldexp(weights, power), alpha=float(np.ldexp(0.01, power)), **options)
+    assert_same_numbers(found, expected)
+
+
+def test_an_l2_term_that_the_weights_make_too_large_is_refused():
+    for dtype, weight in (("float32", 1e-45), ("float64", 5e-324)):
+        X, y, _ = of_task("iris")
+        with pytest.raises(ValueError, match=r"^sample_weight has \S+ as its largest, and alpha=1\.0 by that is too"):
+            cmlp.MLPClassifier(alpha=1.0).fit(X.astype(dtype), y, sample_weight=np.full(150, weight))
+
+
+@pytest.mark.parametrize("weight", [1e-300, 1e300])
+def test_class_weights_of_any_size_in_a_validation_set(weight):
+    X, y, _ = of_task("iris")
+    models = [
+        cmlp.MLPClassifier((5,), alpha=0.0, max_iter=3, random_state=0, class_weight=dict.fromkeys(range(3), each))
+        for each in (1.0, weight)
+    ]
+    for model in models:
+        model.fit(X, y, X_val=X, y_val=y)
+    for curve in ("validation_scores_", "validation_loss_curve_", "loss_curve_"):
+        np.testing.assert_allclose(getattr(models[1], curve), getattr(models[0], curve), rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 24])
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_the_loss_reported_is_that_of_the_samples_with_weight(batch_size, alpha, solver):
+    X, y, _ = of_task("binary")
+    rows = np.random.RandomState(0).permutation(150)[:24]
+    X, y, weights = X[rows], y[rows], (np.arange(24) >= 8).astype(float)
+    options = {
+        "solver": solver, "learning_rate_init": 1e-12, "shuffle": False, "alpha": alpha, "batch_size": batch_size,
+        "hidden_layer_sizes": (4,), "random_state": 0, "max_iter": 1,
+    }  # fmt: skip
+    weighted = cmlp.MLPClassifier(**options).fit(X, y, sample_weight=weights)
+    options["batch_size"] = min(batch_size, 16)
+    without = cmlp.MLPClassifier(**options).fit(X[8:], y[8:])
+    assert weighted.loss_ == pytest.approx(without.loss_, rel=1e-9)
+
+
 @since_1_7
 @pytest.mark.parametrize("solver", STOCHASTIC)
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}], ids=["", "early stopping"])
@@ -303,8 +381,10 @@ def test_a_warm_start_goes_on_as_scikit_learns(task, options):
 
 
 @pytest.mark.parametrize("task", ["iris", "binary", "diabetes"])
-def test_a_warm_start_with_early_stopping_keeps_the_best_of_all_fits(task):
-    """scikit-learn's next fit writes over what it holds as the best: the curves agree, what is restored does not."""
+def test_a_warm_start_with_early_stopping_keeps_the_best_of_its_own(task):
+    """The curves agree.  scikit-learn measures a later fit by the best of those before, which may have been on other
+    data, and writes over the parameters that it holds as the best.
+    """
     X, y, name = of_task(task)
     theirs, mine = both(name, warm_start=True, early_stopping=True, max_iter=6)
     for estimator in (theirs, mine):
@@ -312,10 +392,25 @@ def test_a_warm_start_with_early_stopping_keeps_the_best_of_all_fits(task):
     assert_same_fit(theirs, mine, X)
     for estimator in (theirs, mine):
         estimator.fit(X, y)
-    for curve in ("loss_curve_", "validation_scores_", "best_validation_score_"):
+    for curve in ("loss_curve_", "validation_scores_"):
         assert_same_value(curve, getattr(theirs, curve), getattr(mine, curve), 1e-6)
-    best = [max(mine.validation_scores_[:6]), max(mine.validation_scores_)]
-    assert mine.best_validation_score_ == best[1] >= best[0]
+    assert theirs.best_validation_score_ == pytest.approx(max(mine.validation_scores_))
+    assert mine.best_validation_score_ == max(mine.validation_scores_[6:])
+
+
+@pytest.mark.parametrize("how", ["held out", "X_val", "not validated"])
+def test_a_warm_start_on_other_data_learns_these(how):
+    """However well the first went: what it reached says nothing about them."""
+    X, y, _ = of_task("binary")
+    options = {**SMALL, "max_iter": 60, "n_iter_no_change": 3, "early_stopping": how == "held out"}
+    model = cmlp.MLPClassifier(**{**options, "warm_start": True})
+    for target in (y, ~y):
+        given = {"X_val": X, "y_val": target} if how == "X_val" else {}
+        before = model.fit(X, target, **given).n_iter_
+    assert model.score(X, ~y) > 0.9
+    assert before > 4
+    if how != "not validated":
+        assert model.best_validation_score_ == max(model.validation_scores_[-before:])
 
 
 @pytest.mark.parametrize("task", ["iris", "words", "binary", "multilabel", "diabetes", "two outputs"])
@@ -1378,9 +1473,15 @@ def test_a_warm_start_without_validation_tells_of_none():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_lbfgs_shows_no_curves_of_an_earlier_fit():
     X, y, _ = of_task("iris")
-    mlp = cmlp.MLPClassifier((3,), max_iter=3).fit(X, y).set_params(solver="lbfgs").fit(X, y)
-    assert not hasattr(mlp, "loss_curve_")
-    assert not hasattr(mlp, "best_loss_")
+    for options in ({}, {"warm_start": True}, {"warm_start": True, "early_stopping": True}):
+        mlp = cmlp.MLPClassifier((3,), max_iter=3, **options).fit(X, y).set_params(solver="lbfgs").fit(X, y)
+        for name in ("loss_curve_", "best_loss_", "validation_scores_", "validation_loss_curve_"):
+            assert not hasattr(mlp, name)
+        assert not hasattr(mlp, "best_validation_score_")
+        assert mlp.t_ == 0
+        mlp.set_params(solver="adam").fit(X, y)
+        assert len(mlp.loss_curve_) == mlp.n_iter_ == 3
+        assert mlp.t_ in (3 * len(X), 3 * (len(X) - 15))
 
 
 def test_dropout_that_comes_later_is_drawn_by_the_random_state():

@@ -307,14 +307,30 @@ def assert_roots(got, v, numerator, g, epsilon, dtype):
 
 
 @pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
-def test_a_gradient_whose_square_overflows_still_takes_a_step(module, dtype, solver):
+@pytest.mark.parametrize("beta_2", [0.0, 0.5, 0.999])
+def test_gradients_whose_squares_overflow_take_the_steps_of_smaller_ones(module, dtype, solver, beta_2):
+    """Of ones that stay as they are, the steps are the same whatever their size: exactly what Adam promises."""
     n, limits = 19, np.finfo(dtype)
-    g = np.full(n, np.sqrt(limits.max) * 8, dtype)
-    state = np.zeros((2, n), dtype)
-    p = module.updated_parameters(solver, np.zeros(n, dtype), g, state, 10**9, 1.0, beta_2=0.5)
-    np.testing.assert_array_equal(state[1], limits.max)
-    expected = -(1.0 if solver == "rmsprop" else 0.1) * wide(g) / np.sqrt(wide(limits.max))
-    np.testing.assert_allclose(p, expected.astype(dtype), rtol=8 * limits.eps)
+    runs = []
+    for size in (1, np.sqrt(limits.max) / 16, np.sqrt(limits.max) * 8, limits.max / 2, limits.max, np.inf):
+        p, state = np.zeros(n, dtype), np.zeros((2, n), dtype)
+        for t in range(1, 6):
+            g = np.full(n, -size, dtype)
+            p = module.updated_parameters(solver, p, g, state, t, 0.01, beta_2=beta_2, epsilon=1e-30)
+            assert np.isfinite(state).all()
+        runs.append(p)
+    for p in runs[1:]:
+        np.testing.assert_allclose(p, runs[0], rtol=1e-5 if dtype == np.float32 else 1e-9)
+    assert 0 < runs[0][0] < 0.01 * 5 * 32  # sqrt(1 / (1 - beta_2)) is the most that rmsprop begins with
+
+
+@pytest.mark.parametrize("solver", ["adam", "adamw", "rmsprop"])
+def test_a_gradient_that_is_no_number_is_not_passed_over(module, dtype, solver):
+    g = np.full(19, 0.5, dtype)
+    g[3] = np.nan
+    p = module.updated_parameters(solver, np.zeros(19, dtype), g, np.zeros((2, 19), dtype), 1, 0.01)
+    assert np.isnan(p[3])
+    assert np.isfinite(np.delete(p, 3)).all()
 
 
 STATES = [

@@ -396,6 +396,42 @@ def test_score_of_a_constant_target_is_scikit_learns(y, weights):
     assert model.score(X, y, weights) == pytest.approx(sklearn_score(model, X, y, weights), abs=1e-12)
 
 
+def line(slope=1.0, intercept=0.0):
+    """A regression whose predictions are slope x + intercept."""
+    model = cmlp.fit(np.arange(8.0)[:, None], np.arange(8.0), loss="squared_error", hidden_layer_sizes=(), max_iter=1)
+    model.network.weights[0][...] = slope
+    model.network.biases[0][...] = intercept
+    return model
+
+
+@pytest.mark.parametrize("n", [3, 7, 60])
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-200, -1e300, 0.0])
+def test_the_score_of_a_constant_is_1_or_0(n, value):
+    """Also where rounding makes its mean another number."""
+    X = np.arange(float(n))[:, None]
+    assert line(0, value).score(X, np.full(n, value)) == 1
+    assert line(0, 2 * value + 1e-100).score(X, np.full(n, value)) == 0
+    assert line().score(X, np.full(n, value), np.linspace(0.1, 1, n)) == 0
+    varied = np.where(np.arange(n) < n - 1, value, 7.0)
+    assert line(0, value).score(X, varied, np.arange(n) < n - 1) == 1
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200, 1e300])
+def test_scores_of_values_of_any_size(size):
+    X = np.arange(8.0)[:, None]
+    y = np.array([0.0, 1, 3, 2, 4, 6, 5, 7])
+    assert line(size).score(X, size * y) == pytest.approx(line().score(X, y), rel=1e-12)
+    assert line(1e-310).score(X, size * y) < 0
+    assert line(size).score(X, 1e-310 * y) < 0
+
+
+@pytest.mark.parametrize("weight", [5e-324, 1e-310, 1e300, 1.7e308])
+@every_task
+def test_scores_by_weights_of_any_size(task, weight):
+    model, X, y = unsure(task)
+    assert model.score(X, y, np.full(len(y), weight)) == pytest.approx(model.score(X, y), rel=1e-12)
+
+
 # ---- sample weights ---------------------------------------------------------------------------------
 
 

@@ -434,6 +434,23 @@ def test_another_thread_does_not_change_the_settings_of_training_under_way(outer
     np.testing.assert_array_equal(net.parameters, expected.parameters)
 
 
+class Within(np.random.RandomState):
+    """Runs a task whenever it shuffles: in the thread that trains."""
+
+    def shuffle(self, order):
+        self.task()
+
+
+def test_training_from_within_a_training_is_refused_as_such():
+    net, (X, Y) = network(), samples(20)
+    random = Within(0)
+    for task in (lambda: net.step(X, Y), lambda: net.step(X[0], Y[0]), lambda: net.fit(X, Y)):
+        random.task = task
+        with pytest.raises(RuntimeError, match="by the call under way"):
+            net.fit(X, Y, shuffle=True, random_state=random)
+    net.fit(X, Y)
+
+
 # ---- divergence -------------------------------------------------------------------------------------
 
 

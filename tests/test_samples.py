@@ -29,8 +29,8 @@ def weights_of(n, batch_size, dtype):
 
 
 def relative_run(reference, X, Y, weights, batch_size, solver, alpha):
-    """Batches divided by the sums of their weights, none where that is 0; the mean loss over the samples."""
-    total = 0.0
+    """Batches divided by the sums of their weights, none where that is 0; the mean loss over the samples of others."""
+    total, counted = 0.0, 0
     for start in range(0, len(X), batch_size):
         rows = slice(start, start + batch_size)
         n, share = len(X[rows]), weights[rows].sum(dtype=float)
@@ -38,7 +38,8 @@ def relative_run(reference, X, Y, weights, batch_size, solver, alpha):
             # n * weight / share makes a mean over n a mean over the weights, and alpha / n alpha / share
             loss = reference.step(X[rows], Y[rows], solver, alpha * n / share, weights[rows] * float(n) / share)
             total += n * loss
-    return total / len(X)
+            counted += n
+    return total / counted
 
 
 @every_solver
@@ -63,6 +64,50 @@ def test_weights_of_0_alone_train_nothing(module, dtype, batch_size):
     assert engine.epoch(X, y, np.zeros(30, dtype), None, batch_size, 1, True) == 0
     np.testing.assert_array_equal(net.parameters, before)
     assert engine.solver_state[0] == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_batches_without_weight_are_not_in_the_mean_loss(module, dtype, batch_size):
+    """Nor in its part that is the L2 term: both are those of the other samples."""
+    net = network((5, 17, 3), "tanh", dtype.name)
+    X, y = samples(net, 24)
+    weights = (np.arange(24) >= 8).astype(dtype)
+    engines = [engine_of(module, net, learning_rate=0.0, alpha=ALPHA) for _ in range(2)]
+    losses = [
+        engine.epoch(X[rows], y[rows], weights[rows], None, batch_size, 1, True)
+        for engine, rows in zip(engines, (slice(24), slice(8, 24)), strict=True)
+    ]
+    assert losses[0] == losses[1]
+    assert engines[0].mean_penalty == engines[1].mean_penalty > 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30])
+def test_weights_whose_sum_no_float32_holds(module, dtype, batch_size):
+    if dtype != np.float32:
+        return
+    runs = []
+    for weight in (1, 2.0**126):
+        net = network((5, 17, 3), "tanh", "float32")
+        X, y = samples(net, 30)
+        loss = engine_of(module, net).epoch(X, y, np.full(30, weight, dtype), None, batch_size, 1, True)
+        runs.append(np.append(net.parameters, loss))
+    np.testing.assert_array_equal(runs[1], runs[0])
+
+
+# ---- what changes after it was checked -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30])
+@pytest.mark.parametrize("label", [3, -1, 10**12, -(10**12), np.iinfo(np.intp).max, np.iinfo(np.intp).min])
+def test_a_label_of_no_class_ends_the_training(module, dtype, batch_size, label):
+    net = network((5, 17, 3), "tanh", dtype.name)
+    before, (X, y) = net.parameters.copy(), samples(net, 30)
+    y[4] = label
+    engine = engine_of(module, net, learning_rate=0.0)
+    assert np.isnan(engine.epoch(X, y, None, None, batch_size))
+    assert not np.isfinite(engine.loss(X, y, None, 0.0))
+    assert not np.isfinite(engine.step(X[:9], y[:9], None))
+    np.testing.assert_array_equal(net.parameters, before)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30])
@@ -289,6 +334,13 @@ def test_rows_without_any_entry(module, dtype, batch_size):
 
 MALFORMED = {
     "columns of 64 bits": lambda e, c, s: (e, c.astype(np.int64), s),
+    "a column too many": lambda e, c, s: (e, np.where(np.arange(len(c)) == 7, np.int32(4), c), s),
+    "a column far out": lambda e, c, s: (e, np.where(np.arange(len(c)) == 7, np.int32(2**30), c), s),
+    "a negative column": lambda e, c, s: (e, np.where(np.arange(len(c)) == 7, np.int32(-1), c), s),
+    "a start beyond the entries": lambda e, c, s: (e, c, np.where(np.arange(len(s)) == 7, np.intp(10**9), s)),
+    "starts that fall": lambda e, c, s: (e, c, np.where(np.arange(len(s)) == 7, np.intp(0), s)),
+    "a negative start": lambda e, c, s: (e, c, np.where(np.arange(len(s)) == 7, np.intp(-5), s)),
+    "a first start but 0": lambda e, c, s: (e, c, np.where(np.arange(len(s)) == 0, np.intp(1), s)),
     "an end beyond the entries": lambda e, c, s: (e, c, s + np.intp(s == s[-1])),
     "too few columns": lambda e, c, s: (e, c[:-1].copy(), s),
     "too few entries": lambda e, c, s: (e[:-1].copy(), c, s),
@@ -299,5 +351,8 @@ MALFORMED = {
 @pytest.mark.parametrize("spoilt", MALFORMED.values(), ids=MALFORMED)
 def test_malformed_sparse_rows_are_refused(module, dtype, spoilt):
     _, entries = sparse_rows(20, 4, dtype, empty=False)
+    net = network(*SHAPES["held twice"], dtype.name)
     with pytest.raises((TypeError, ValueError)):
         trained_on(module, dtype, "held twice", spoilt(*entries), 20)
+    with pytest.raises((TypeError, ValueError)):
+        engine_of(module, net).predict_sparse(spoilt(*entries))

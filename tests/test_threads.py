@@ -147,6 +147,26 @@ def test_callers_in_processes_of_their_own(method):
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True, timeout=120)
 
 
+MANY = """
+import resource
+import numpy as np, cmlp
+X, y = np.random.RandomState(0).normal(size=(20_000, 20)), np.arange(20_000) % 3
+nets = [cmlp.Network((20, 64, 3), random_state=0) for _ in range(3)]
+nets[0].fit(X, y, batch_size=20_000)
+nets[1].fit(X, y, batch_size=20_000, n_threads=2)
+used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, ((used + 800_000) * 1024,) * 2)
+nets[2].fit(X, y, batch_size=20_000, n_threads=20_000)
+assert all((net.parameters == nets[0].parameters).all() for net in nets)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS and /proc")
+def test_more_threads_than_there_is_work_for_take_no_memory():
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 # ---- how many ------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from .options import Options
 from .progress import Progress, say
 from .training import Samples, Solver, Watch, hold_out, train
 from .validation import Array
+from .weights import moderate
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -528,7 +529,8 @@ def _validation_set(
         encoded = check.targets(
             "y_val", encoded, len(X_val), task.outputs, network.loss_name, network.dtype, network._kernels
         )  # fmt: skip
-        return everything, (X_val, encoded, _by_class(task, class_weight, "y_val", encoded, None, network.dtype))
+        weights = _by_class(task, class_weight, "y_val", encoded, None, network.dtype)
+        return everything, (X_val, encoded, None if weights is None else moderate(weights)[0])
     if not options.early_stopping:
         return everything, None
     stratify = targets.reshape(len(X)) if task.kind in ("binary", "multiclass") else None

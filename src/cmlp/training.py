@@ -30,7 +30,7 @@ class History:
     stalled : int
         Epochs in a row without improvement.
     best_watched : float
-        The least of what is to improve where nothing is validated.
+        The least of what is to improve where nothing is validated, in this fit.
     best_parameters : ndarray or None
         Those of best_validation_score_.
     """
@@ -58,6 +58,11 @@ class History:
     @property
     def n_iter_(self) -> int:
         return len(self.loss_curve_)
+
+    def begin_fit(self) -> None:
+        """For a fit that goes on, maybe on other data: the best of these is not known, the curves go on."""
+        self.best_validation_score_ = self.best_parameters = None
+        self.best_watched, self.stalled, self.converged_ = math.inf, 0, False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """What another version did not keep is as it would be without a run before."""

@@ -190,13 +190,19 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         else:
             network = self._fitted_network(sizes)
             self._history = copy.copy(self._history)
+            if not incremental:
+                self._history.begin_fit()
+            if self.solver == "lbfgs":
+                self._history = History()
+                begin_notes(self)
         self._hold(network)
         targets = checked_targets("y", network, self._encoded(y))
         weights = check.weights(
             "sample_weight", self._weights(y, sample_weight), len(y), network.dtype, network._kernels
         )
         rows = np.arange(len(y), dtype=np.intp)
-        samples = Samples(as_rows("X", X, network), self._smoothed(network, targets), weights, rows, relative=True)
+        inputs, smoothed = _of_our_own(as_rows("X", X, network)), self._smoothed(network, targets)
+        samples = Samples(inputs, smoothed, weights, rows, relative=True)
         run = Run(self, network, samples, incremental)
         if X_val is not None:
             run.validate_on(*self._validation_set(network, X_val, y_val), X_val, y_val)
@@ -217,7 +223,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         n_outputs, _ = self._output(y)
         if n_outputs != self.n_outputs_:
             raise ValueError(f"y_val has {n_outputs} outputs, y has {self.n_outputs_}: expected as many")
-        rows = as_rows("X_val", X, network)
+        rows = _of_our_own(as_rows("X_val", X, network))
         weights = check.weights("y_val's weights", self._weights(y, None), len(y), network.dtype, network._kernels)
         return rows, checked_targets("y_val", network, self._encoded(y)), weights
 
@@ -362,6 +368,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 f"n_features_in_ and n_outputs_ are {check.shown(sizes)}: expected those of the network's layers "
                 f"{network.layer_sizes}"
             )
+
+
+def _of_our_own(rows: Any) -> Any:
+    """Sparse rows whose columns and starts nobody else can change, a callback for instance, once they are checked."""
+    return (rows[0], *(indices.copy() for indices in rows[1:])) if isinstance(rows, tuple) else rows
 
 
 def _sizes_of(coefs: Any, intercepts: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

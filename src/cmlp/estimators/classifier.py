@@ -119,7 +119,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted: integers, floats, booleans or strings, as in y.  For multilabel the numbers of the columns.
     loss_ : float
-        Mean training loss of the last epoch, the L2 term included, or the loss where lbfgs ended.
+        Mean training loss of the last epoch, the L2 term included, or the loss where lbfgs ended.  Batches whose sample
+        weights are all 0 are not in it.
     best_loss_ : float or None
         Least of loss_curve_; None with a validation set.  Not there, like the three curves below, after lbfgs.
     loss_curve_ : list of float
@@ -129,7 +130,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     validation_loss_curve_ : list of float or None
         Mean loss over the validation set after each epoch, without the L2 term.
     best_validation_score_ : float or None
-        Highest of validation_scores_, of the parameters that are restored.
+        Highest of validation_scores_ in the last fit, of the parameters that are restored.
     t_ : int
         Samples trained on, each as often as it was taken; 0 after lbfgs.
     coefs_ : list of ndarray

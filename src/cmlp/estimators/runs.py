@@ -24,6 +24,7 @@ from ..options import Options
 from ..progress import say
 from ..training import PLANNED, History, Samples, Solver, Watch, train
 from ..validation import Array
+from ..weights import moderate
 from .callbacks import FitEvents
 from .inputs import chunks
 from .parameters import DEFAULT_BATCH, SKLEARN_SCHEDULES
@@ -51,9 +52,9 @@ class Run:
     """
 
     def __init__(self, estimator: Any, network: Network, samples: Samples, incremental: bool):
-        self.estimator, self.network, self.samples, self.incremental = estimator, network, samples, incremental
+        self.estimator, self.network, self.incremental = estimator, network, incremental
         self.heard = checked_callbacks(estimator.callbacks)
-        self.options = options_of(estimator)
+        self.samples, self.options = _moderate(samples, options_of(estimator))
         self.options.keep(len(network.layer_sizes) - 2)
         self.saved: Checkpoint | None = None
         self.validate: Validate | None = None
@@ -90,6 +91,7 @@ class Run:
 
     def _validate_on(self, X_held: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
         network = self.network
+        weights = None if weights is None else moderate(weights)[0]
         scorer = get_scorer(self.estimator.scoring) if self.estimator._scores_by_scorer() else None
 
         def validate() -> tuple[float, float]:
@@ -258,6 +260,21 @@ def options_of(estimator: Any) -> Options:
         beta_2=_float("beta_2", estimator.beta_2),
         epsilon=_float("epsilon", estimator.epsilon),
     ).checked_extras()
+
+
+def _moderate(samples: Samples, options: Options) -> tuple[Samples, Options]:
+    """The same loss, alpha / sum of the weights included, where these are not too large or small to compute with."""
+    if samples.weights is None:
+        return samples, options
+    weights, power = moderate(samples.weights)
+    with np.errstate(over="ignore", under="ignore"):
+        alpha = float(np.ldexp(options.alpha, -power))
+    if alpha > float(np.finfo(weights.dtype).max):
+        raise ValueError(
+            f"sample_weight has {samples.weights.max()} as its largest, and alpha={options.alpha} by that is too large "
+            f"for {weights.dtype}: expected larger weights, or alpha=0"
+        )
+    return samples._replace(weights=weights), options._replace(alpha=alpha)
 
 
 def _float(name: str, value: Any) -> float:

@@ -37,18 +37,31 @@ cdef Py_ssize_t rows_of(object X) except -1:
     return cnp.PyArray_DIM(X, 0)
 
 cdef int take_inputs(object X, Py_ssize_t n, Py_ssize_t d, samples_t *samples) except -1:
-    """n x d inputs: an array, or sparse rows as (entries, columns as int32, starts as intp), sound in themselves."""
+    """n x d inputs: an array, or sparse rows as (entries, columns as int32, starts as intp)."""
     samples.starts = samples.columns = NULL
     if type(X) is not tuple:
         samples.X = reals(X, n, d)
         return 0
     entries, columns, starts = X
-    if not is_array_of(columns, cnp.NPY_INT32) or starts[n] != len(columns):
+    if not is_array_of(columns, cnp.NPY_INT32):
         raise ValueError("expected sparse rows as (entries, columns as int32, starts as intp)")
     samples.X = reals(entries, len(columns), 0)
     samples.columns = <const int *>cnp.PyArray_DATA(<cnp.ndarray>columns)
     samples.starts = <const intptr_t *>cnp.PyArray_DATA(<cnp.ndarray>starts)
+    if not are_within(samples, n, len(columns), d):
+        raise ValueError(f"expected sparse rows of columns below {d} that begin and end within {len(columns)} entries")
     return 0
+
+cdef bint are_within(const samples_t *samples, Py_ssize_t n, Py_ssize_t entries, Py_ssize_t d) noexcept nogil:
+    """Whether n sparse rows lie one after the other in all these entries, and their columns among d."""
+    cdef Py_ssize_t k
+    cdef uint32_t last = 0
+    cdef bint rises = samples.starts[0] == 0 and samples.starts[n] == entries
+    for k in range(n):
+        rises &= samples.starts[k] <= samples.starts[k + 1]
+    for k in range(entries):    # no column is negative: those would be the largest
+        last = max(last, <uint32_t>samples.columns[k])
+    return rises and (entries == 0 or last < d)
 
 cdef const double *doubles(object a, Py_ssize_t n) except NULL:
     """The data of n contiguous float64 numbers."""

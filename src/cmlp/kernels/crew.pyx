@@ -76,7 +76,7 @@ cdef int join_all(threads) except -1:
 
 cdef double train_with_crew(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
                             Py_ssize_t batch_size, Py_ssize_t n_threads) except? -1:
-    """train_epoch; of `trainer` only the solver's count and the penalty change."""
+    """train_epoch; of `trainer` only the solver's count, the penalty and the samples left out change."""
     cdef Crew crew = Crew()
     cdef trainer_t mine = trainer[0]
     crew.team.n_threads = <long>n_threads
@@ -87,4 +87,4 @@ cdef double train_with_crew(trainer_t *trainer, const samples_t *samples, const 
     try:
         return crew.train(&mine)
     finally:
-        trainer.solver.t, trainer.penalty = mine.solver.t, mine.penalty
+        trainer.solver.t, trainer.penalty, trainer.skipped = mine.solver.t, mine.penalty, mine.skipped

@@ -88,7 +88,9 @@ cdef class Engine(Predictor):
         """A thread that a fork has left behind in the parent process does not train here: its place is free."""
         cdef long before = turn_of(&self.turn)
         cdef uint64_t me = PyThreadState_GetID(PyThreadState_Get())
-        if before == process or (before != 0 and self.holder == me) or not take_turn(&self.turn, before, process):
+        if before != 0 and self.holder == me:
+            raise RuntimeError("this network is being trained by the call under way, which a callback may not do too")
+        if before == process or not take_turn(&self.turn, before, process):
             raise RuntimeError("this network is being trained by another thread: give each thread a network of its own")
         self.holder = me
         if before != 0:
@@ -284,9 +286,10 @@ cdef class Engine(Predictor):
         the updates, float64; `keep` the chances that a unit of the input and of each hidden layer stays, drawn by
         `seed`, in this precision.  The result is the same for any number of threads; batches of one sample are for one.
 
-        Returns the mean loss.  If a loss or a parameter ceases to be finite the epoch ends, the result is NaN and
-        the solver is reset; the parameters are the last finite ones known: those at which the loss failed or,
-        if these are not finite themselves, those from before the epoch.
+        Returns the mean loss over the samples of all batches but those whose relative weights are all 0.  If a loss or
+        a parameter ceases to be finite the epoch ends, the result is NaN and the solver is reset; the parameters are
+        the last finite ones known: those at which the loss failed or, if these are not finite themselves, those from
+        before the epoch.
         """
         start = self.parameters.copy()
         cdef double loss = NAN, learning_rate = self.trainer.solver.learning_rate
@@ -301,7 +304,7 @@ cdef class Engine(Predictor):
             self.trainer.rates = NULL
             self.trainer.solver.learning_rate = learning_rate
             self.trainer.dropout.keep = NULL
-            self.mean_penalty = self.trainer.penalty / n if n else 0
+            self.mean_penalty = self.trainer.penalty / max(1, n - self.trainer.skipped)
             if not all_finite(self.size, self.theta):
                 self.parameters[:] = start
                 loss = NAN
@@ -326,9 +329,9 @@ cdef class Engine(Predictor):
             self.need_sample()
             self.need_block(n)
         else:
+            n_threads = min(n_threads, most_threads(&self.net, min(n, batch_size)))
             self.need_batch(min(n, batch_size), n_threads)
         self.need_solver(gradient=batch_size > 1 or self.trainer.solver.clip_norm > 0)
-        n_threads = min(n_threads, (min(n, batch_size) + PANEL - 1) // PANEL)
         cdef void *memory = NULL
         try:
             if batch_size > 1 and not drops(&self.trainer.dropout, 0):

@@ -115,6 +115,7 @@ cdef class Predictor:
         cdef object out = cnp.PyArray_SimpleNew(2, shape, REAL_TYPE)
         cdef real *result = <real *>cnp.PyArray_DATA(out)
         trainer.net = NULL
+        X = X[0], X[1].copy(), X[2].copy()      # the caller's may change while they are walked
         take_inputs(X, n, self.net.d[0], &samples)
         picked = None
         if len(X[1]) * PICKED_PART < self.net.d[0]:

@@ -30,6 +30,16 @@ cdef double divisor_of(const samples_t *samples, const intptr_t *index, Py_ssize
     return total
 
 
+cdef inline void put_label(const samples_t *samples, intptr_t i, Py_ssize_t C, real *row, Py_ssize_t ld) noexcept nogil:
+    """1 in the place of sample i's class.  Labels are the caller's, who may have changed them since they were checked:
+    those of no class make the loss infinite, which ends the training.
+    """
+    cdef intptr_t label = samples.labels[i]
+    if 0 <= label < C:
+        row[label * ld] = 1
+    else:
+        row[0] = INFINITY
+
 cdef inline samples_t from_row(const network_t *net, const samples_t *samples, Py_ssize_t start) noexcept nogil:
     """The samples from `start` on."""
     cdef samples_t rest = samples[0]
@@ -64,7 +74,7 @@ cdef inline void load_sample(const network_t *net, const samples_t *samples, int
     for k from 0 <= k < C by VL:
         vec_store(at.y + k, vec_set(0) if samples.labels != NULL else load_part(samples.Y + i * C + k, C - k))
     if samples.labels != NULL:
-        at.y[samples.labels[i]] = 1
+        put_label(samples, i, C, at.y, 1)
 
 
 cdef void gather_inputs(const network_t *net, Py_ssize_t first, Py_ssize_t end, Py_ssize_t n,
@@ -102,11 +112,11 @@ cdef void load_batch(const network_t *net, const samples_t *samples, const intpt
     if samples.labels != NULL:
         memset(at.Y + first * C, 0, C * padded(end - first) * sizeof(real))
         for i in range(first, end):
-            at.Y[panel_at(i, C, end) + samples.labels[row_of(index, i)] * width_at(i // PANEL * PANEL, end)] = 1
+            put_label(samples, row_of(index, i), C, at.Y + panel_at(i, C, end), width_at(i // PANEL * PANEL, end))
     else:
         columns_of(end - first, C, mine.Y, order, at.Y + first * C)
     for i in range(first, first + padded(end - first)):
-        at.scale[i] = <real>(weight_of(samples, row_of(index, i)) / divisor) if i < end else 0
+        at.scale[i] = <real>(<double>weight_of(samples, row_of(index, i)) / divisor) if i < end else 0
 
 cdef inline Py_ssize_t panel_at(Py_ssize_t i, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
     """Where column i of a rows x n matrix in panels begins."""

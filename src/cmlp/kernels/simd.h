@@ -36,6 +36,7 @@ typedef int64_t bits_t;
 #define MANTISSA_BITS 52
 #define EXPONENT_BIAS 1023
 #define REAL_MAX DBL_MAX
+#define SQUARABLE 0x1p508 /* whose square is far from overflow */
 #define REAL_MIN DBL_MIN
 #define REAL_SQRT sqrt
 #define SQRT_HALF_BITS 0x3fe6a09e667f3bcdLL
@@ -47,6 +48,7 @@ typedef int32_t bits_t;
 #define MANTISSA_BITS 23
 #define EXPONENT_BIAS 127
 #define REAL_MAX FLT_MAX
+#define SQUARABLE 0x1p60f
 #define REAL_MIN FLT_MIN
 #define REAL_SQRT sqrtf
 #define SQRT_HALF_BITS 0x3f3504f3

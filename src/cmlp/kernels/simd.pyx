@@ -9,6 +9,7 @@ cdef extern from "simd.h":
     const int CMLP_DOUBLE
     const real REAL_MAX
     const real REAL_MIN
+    const real SQUARABLE
     enum:
         VL
         TILE_ROWS

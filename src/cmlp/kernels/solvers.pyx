@@ -47,12 +47,18 @@ cdef inline vec sgd(const constants_t *c, bint nesterov, vec p, vec g, vec *m) n
     return p + (vec_set(c.mu) * m[0] - vec_set(c.eta) * g if nesterov else m[0])
 
 
+cdef inline vec squarable(vec g) noexcept nogil:
+    """g, but no farther out than its square can be held: else v were infinite and its parameter would never move again.
+    """
+    return vec_max(vec_set(-SQUARABLE), vec_min(vec_set(SQUARABLE), g))     # in this order NaN stays NaN
+
 cdef inline vec second_moment(const constants_t *c, vec g, vec v) noexcept nogil:
-    """b2 v + (1 - b2) g^2, kept finite: else its parameter would never move again."""
-    return vec_min(vec_set(REAL_MAX), vec_set(c.beta_2) * v + vec_set(c.rest_2) * g * g)
+    """b2 v + (1 - b2) g^2."""
+    return vec_set(c.beta_2) * v + vec_set(c.rest_2) * g * g
 
 cdef inline vec adam(const constants_t *c, vec p, vec g, vec *m, vec *v) noexcept nogil:
     """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2;  p - step m / (sqrt(v) + epsilon)."""
+    g = squarable(g)
     m[0] = vec_set(c.beta_1) * m[0] + vec_set(c.rest_1) * g
     v[0] = second_moment(c, g, v[0])
     return p - vec_set(c.step) * m[0] / (vec_sqrt(v[0]) + vec_set(c.epsilon))
@@ -60,6 +66,7 @@ cdef inline vec adam(const constants_t *c, vec p, vec g, vec *m, vec *v) noexcep
 
 cdef inline vec rmsprop(const constants_t *c, vec p, vec g, vec *m, vec *v) noexcept nogil:
     """v <- b2 v + (1 - b2) g^2, m <- mu m + g / (sqrt(v) + epsilon);  p - eta m."""
+    g = squarable(g)
     v[0] = second_moment(c, g, v[0])
     m[0] = vec_set(c.mu) * m[0] + g / (vec_sqrt(v[0]) + vec_set(c.epsilon))
     return p - vec_set(c.eta) * m[0]

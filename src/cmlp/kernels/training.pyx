@@ -12,6 +12,7 @@ cdef struct trainer_t:
     solver_t solver
     constants_t constants   # of the update at hand
     double penalty          # of each batch times its samples, summed over the epoch
+    Py_ssize_t skipped      # samples of the epoch in batches whose weights are all 0
     const double *rates     # the learning rate of each update to come, or NULL where it stays
     dropout_t dropout
     sparse_t sparse         # of batch.sparse
@@ -103,6 +104,7 @@ cdef double batch_pass(trainer_t *trainer, const samples_t *samples, const intpt
     cdef double loss = 0, penalty = 0, divisor = divisor_of(samples, index, n)
     cdef bint clips = goal == UPDATE and trainer.solver.clip_norm > 0
     if divisor == 0:
+        trainer.skipped += n
         return 0
     trainer.dropout.t = trainer.solver.t + 1
     if trainer.batch.sparse != NULL:
@@ -293,6 +295,7 @@ cdef double update_on_sample(trainer_t *trainer, const samples_t *samples, intpt
     cdef double loss, shrinks, weight = weight_of(samples, i), alpha = solver.alpha, eta = solver.learning_rate
     if is_relative(samples):
         if weight == 0:
+            trainer.skipped += 1
             return 0
         alpha, weight = alpha / weight, 1
     solver.t += 1
@@ -376,7 +379,8 @@ cdef double train_on_block(trainer_t *trainer, const samples_t *samples, const i
 
 cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,
                         Py_ssize_t batch_size) except? -1 nogil:
-    """An update per batch, in the order of `index`, the last batch short; returns the mean loss.
+    """An update per batch, in the order of `index`, the last batch short; returns the mean loss over the samples of all
+    batches that count.
 
     Stops at the first loss that is not finite and returns it.
     """
@@ -384,9 +388,10 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
     cdef Py_ssize_t start, m
     cdef samples_t rest
     trainer.penalty = 0
+    trainer.skipped = 0
     if batch_size == 1:
         loss = train_on_samples(trainer, samples, index, n, &total)
-        return total / n if is_finite(loss) else loss
+        return total / max(1, n - trainer.skipped) if is_finite(loss) else loss
     for start from 0 <= start < n by batch_size:
         m = min(n - start, batch_size)
         take_rate(trainer)
@@ -398,7 +403,7 @@ cdef double train_epoch(trainer_t *trainer, const samples_t *samples, const intp
         if not is_finite(loss):
             return loss
         total += loss * m
-    return total / n
+    return total / max(1, n - trainer.skipped)
 
 
 cdef double train_epoch_fast(trainer_t *trainer, const samples_t *samples, const intptr_t *index, Py_ssize_t n,

@@ -33,6 +33,14 @@ cdef Py_ssize_t chunk_of(const network_t *net, Py_ssize_t n) noexcept nogil:
     return padded(max(1, min(n, BATCH_CHUNK, max(<Py_ssize_t>LEAST_CHUNK, CHUNK_WORK // size))))
 
 
+cdef Py_ssize_t most_threads(const network_t *net, Py_ssize_t n) noexcept nogil:
+    """Threads for which a batch of n samples holds work: panels of a chunk, or tiles of a gradient's rows."""
+    cdef Py_ssize_t l, most = (chunk_of(net, n) + PANEL - 1) // PANEL
+    for l in range(1, net.L + 1):
+        most = max(most, (net.d[l] + TILE_ROWS - 1) // TILE_ROWS)
+    return most
+
+
 cdef Py_ssize_t group_of(const network_t *net, Py_ssize_t n) noexcept nogil:
     """Samples that go through the layers together."""
     return min(n, <Py_ssize_t>GROUP) if net.b[net.L] <= SMALL_NETWORK else n
