@@ -542,8 +542,34 @@ def flipped(content, seed):
     return bytes(content)
 
 
+# ---- sources of random numbers -----------------------------------------------------------------------
+
+PUTS_BACK = False  # TO MERGE: true, and then superfluous, once a refused fit puts back the numbers that it has drawn
+
+
+def random_cases():
+    """What is refused draws no numbers from the source that was given."""
+    wrong = {"sample_weight": {"sample_weight": -np.ones(N)}, "X_val": {"X_val": X[:, :3], "y_val": CODES}}
+    for kind in (np.random.RandomState, np.random.default_rng):
+        random = kind(0)
+        quick = {**QUICK, "random_state": random}
+        for name, options in wrong.items() if PUTS_BACK else ():
+            call = lambda _, options=options, quick=quick: cmlp.fit(X, CODES, **quick, **options)
+            yield Refused(f"cmlp.fit: {name}, random_state={kind.__name__}", nothing, call, ValueError, name)
+        call = lambda _, random=random: cmlp.Network((4, 3), random_state=random, quantile=2)
+        yield Refused(f"Network: quantile, random_state={kind.__name__}", nothing, call, ValueError, "quantile")
+        call = lambda net, random=random: net.fit(X, CODES, solver="best", shuffle=True, random_state=random)
+        yield Refused(f"Network.fit: solver, random_state={kind.__name__}", NET, call, ValueError, "solver")
+    if HAS["sklearn"]:
+        quick = {**QUICK, "random_state": np.random.RandomState(0)}
+        for name, options in wrong.items():
+            if PUTS_BACK or name != "X_val":
+                call = lambda m, options=options, quick=quick: m.set_params(**quick).fit(X, CODES, **options)
+                yield Refused(f"MLPClassifier.fit: {name}, a RandomState", NEW_CLF, call, ValueError, name)
+
+
 CASES = [
     case
-    for table in (order_cases, label_cases, tampered_cases, network_cases, pickle_cases, file_cases)
+    for table in (order_cases, random_cases, label_cases, tampered_cases, network_cases, pickle_cases, file_cases)
     for case in table()
 ]

@@ -197,8 +197,12 @@ def fit(
     ------
     TypeError, ValueError
         For an argument that is out of its range, naming it.
+    Exception
+        What a callback or a function for `scoring` raises ends the training, and there is no model: one that is to
+        keep it puts ``state.model`` aside, or returns True to end the training.
     DivergenceError
-        If the loss or the parameters become NaN or infinite; its `model` has the last finite parameters.
+        If the loss or the parameters become NaN or infinite; its `model` has the last finite parameters or, with a
+        validation set, the best so far.
     OSError, ModelFileError
         If the checkpoint cannot be read, is damaged, or cannot be written when the training begins; later on that is a
         warning.  ValueError if it is that of another training.
@@ -431,10 +435,13 @@ def _run(
         stopped = epoch_ends()
         return stopped or (watch.validate is not None and watch.out_of_patience())
 
-    minimum = minimise(
-        model.network, samples.taken(), options.alpha, options.tol, options.max_iter, options.max_fun, iteration_ends
-    )
-    watch.restore_best()
+    try:
+        minimum = minimise(
+            model.network, samples.taken(), options.alpha, options.tol, options.max_iter, options.max_fun,
+            iteration_ends,
+        )  # fmt: skip
+    finally:
+        watch.restore_best()
     history.converged_ = minimum.problem is None and not stopped
     if not minimum.finite:
         raise DivergenceError("the loss or the parameters became NaN or infinite; standardise X")
@@ -514,6 +521,18 @@ def _check_scoring(scoring: Any) -> None:
         check.choice("scoring", scoring, SCORES)
 
 
+def number_of(scoring: Any, score: Any) -> float:
+    """What a function for `scoring` returned."""
+    try:
+        if isinstance(score, str | bytes):
+            raise TypeError
+        return float(score)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"scoring={check.shown(scoring)} returned {check.shown(score)}: expected a number, higher being better"
+        ) from None
+
+
 def _validation_set(
     model: Model, X: Array, targets: Array, weights: Array | None, X_val: Any, y_val: Any, class_weight: Any,
     options: Options, random: Any,
@@ -553,7 +572,7 @@ def _validator(
     def validate() -> tuple[float, float]:
         loss = network._engine.loss(X, targets, weights, 0.0, True)
         if callable(scoring):
-            return float(scoring(model, X, labels)), loss
+            return number_of(scoring, scoring(model, X, labels)), loss
         if scoring == "loss":
             return -loss, loss
         return score_of(task, network.forward(X), targets, weights), loss
