@@ -557,7 +557,8 @@ def _validation_set(
             f"sample_weight is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
             "expected a positive one in each part, or X_val and y_val"
         )
-    return rows, (X[held], targets[held], None if weights is None else weights[held])
+    weights = None if weights is None else weights.take(held)
+    return rows, (X.take(held, axis=0), targets.take(held, axis=0), weights)  # indexing would not name a MemoryError
 
 
 def _validator(

@@ -112,14 +112,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             events = FitEvents(self, X, y, None if incremental else sample_weight)
             before, draft = self.__dict__.copy(), self._as_it_is()
             kept = None if incremental or not self.warm_start else _parameters_of(before)
-            run = draft._prepared(X, y, sample_weight, incremental, X_val, y_val, classes)
+            with _memory_errors():
+                run = draft._prepared(X, y, sample_weight, incremental, X_val, y_val, classes)
             epochs = run.watch.history.n_iter_
             self._swap(draft.__dict__)
             run.estimator = self
             if run.heard:
                 run.heard = (*run.heard, lambda _: self._take_in(run))
             try:
-                run.minimise(events) if run.options.solver == "lbfgs" else run.train(events)
+                with _memory_errors():
+                    run.minimise(events) if run.options.solver == "lbfgs" else run.train(events)
             except BaseException as error:
                 if _undone(error, run, epochs):
                     self._go_back(before, kept)
@@ -401,6 +403,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 f"n_features_in_ and n_outputs_ are {check.shown(sizes)}: expected those of the network's layers "
                 f"{network.layer_sizes}"
             )
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """What NumPy's indexing says where there is no memory: nothing, which Python calls a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        if "without" not in str(error):
+            raise
+        raise MemoryError("no memory for a part of the samples") from error
 
 
 def _parameters_of(held: dict[str, Any]) -> Array | None:
