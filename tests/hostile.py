@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 
 import cmlp
+from contents import content, inputs_of
 
 HAS = {name: importlib.util.find_spec(name) is not None for name in ("sklearn", "scipy", "pandas", "polars")}
 NAN, INF = float("nan"), float("inf")
@@ -29,7 +30,7 @@ QUICK = {"hidden_layer_sizes": 5, "max_iter": 2, "random_state": 0}
 
 
 class Refused:
-    """A call that must raise, with these words in the message, and leave what it is made on as it was."""
+    """A call that must raise, with these words in the message, and leave as they were what it is made on and given."""
 
     def __init__(self, name, subject, call, error, *words):
         self.name, self.subject, self.call, self.error, self.words = name, subject, call, error, words
@@ -38,6 +39,8 @@ class Refused:
         with quiet():
             subject = self.subject()
         before, options = behaviour(subject), options_of(subject)
+        given = inputs_of(self.call)
+        held = content(given)
         caught = raised(self.call, subject)
         if options:
             subject.set_params(**options)
@@ -47,7 +50,9 @@ class Refused:
         if missing:
             return f"{type(caught).__name__} does not say {missing}: {caught}"
         if behaviour(subject) != before:
-            return f"it behaves otherwise after {caught!r}"
+            return f"it behaves otherwise after {caught!r}: {differing(before, behaviour(subject))}"
+        if content(given) != held:
+            return f"what it was given is changed after {caught!r}"
         return ""
 
 
@@ -58,14 +63,26 @@ class Works:
         self.name, self.subject, self.call, self.same_as, self.close = name, subject, call, same_as, close
 
     def problem(self):
+        given = inputs_of(self.call)
+        held = content(given)
         with quiet():
             expected = self.same_as(self.subject())
             found = self.call(self.subject())
+        if content(given) != held:
+            return "what it was given is changed"
         if self.close:
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
         else:
             np.testing.assert_array_equal(found, expected, strict=True)
         return ""
+
+
+def differing(before, after):
+    """The names of what an estimator holds that is not the same."""
+    states = [state[0] if isinstance(state, tuple) else state for state in (before, after)]
+    if not all(isinstance(state, dict) for state in states):
+        return "in its numbers"
+    return [name for name in {**states[0], **states[1]} if states[0].get(name) != states[1].get(name)]
 
 
 @contextlib.contextmanager
@@ -171,7 +188,7 @@ def behaviour(made):
         return of_network(made)
     if isinstance(made, cmlp.Model):
         outputs = np.asarray(made.predict(X)).tolist()
-        return of_network(made.network), outputs, repr(made), repr(vars(made._history)), repr(made.classes_)
+        return of_network(made.network), outputs, repr(made), content(vars(made))
     return of_estimator(made)
 
 
@@ -189,17 +206,15 @@ def of_network(net):
 
 
 def of_estimator(made):
-    state = {name: repr(value) for name, value in vars(made).items() if name not in made.get_params()}
-    state = {name: text for name, text in state.items() if " at 0x" not in text}
-    arrays = [np.asarray(a).tobytes() for a in (*vars(made).get("coefs_", ()), *vars(made).get("intercepts_", ()))]
-    if not arrays:
+    state = {name: content(value) for name, value in vars(made).items() if name != "_validated"}  # a cache
+    if "coefs_" not in state:
         return state
     with quiet():
         predicted = made.predict(X)
         went_on = copy.deepcopy(made)
         if made.solver != "lbfgs":
             went_on.partial_fit(X, predicted)
-    return state, arrays, predicted.tolist(), parameters(went_on).tobytes()
+    return state, predicted.tolist(), parameters(went_on).tobytes()
 
 
 def parameters(made):

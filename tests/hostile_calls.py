@@ -617,8 +617,30 @@ def flipped(content, seed):
     return bytes(content)
 
 
-CASES = [
-    case
-    for table in (order_cases, label_cases, tampered_cases, changing_cases, network_cases, pickle_cases, file_cases)
-    for case in table()
-]
+# ---- sources of random numbers -----------------------------------------------------------------------
+
+
+def random_cases():
+    """What is refused draws no numbers from the source that was given."""
+    wrong = {"sample_weight": {"sample_weight": -np.ones(N)}, "X_val": {"X_val": X[:, :3], "y_val": CODES}}
+    for kind in (np.random.RandomState, np.random.default_rng):
+        random = kind(0)
+        quick = {**QUICK, "random_state": random}
+        for name, options in wrong.items():
+            call = lambda _, options=options, quick=quick: cmlp.fit(X, CODES, **quick, **options)
+            yield Refused(f"cmlp.fit: {name}, random_state={kind.__name__}", nothing, call, ValueError, name)
+        call = lambda _, random=random: cmlp.Network((4, 3), random_state=random, quantile=2)
+        yield Refused(f"Network: quantile, random_state={kind.__name__}", nothing, call, ValueError, "quantile")
+        call = lambda net, random=random: net.fit(X, CODES, solver="best", shuffle=True, random_state=random)
+        yield Refused(f"Network.fit: solver, random_state={kind.__name__}", NET, call, ValueError, "solver")
+    if HAS["sklearn"]:
+        quick = {**QUICK, "random_state": np.random.RandomState(0)}
+        for name, options in wrong.items():
+            call = lambda m, options=options, quick=quick: m.set_params(**quick).fit(X, CODES, **options)
+            yield Refused(f"MLPClassifier.fit: {name}, a RandomState", NEW_CLF, call, ValueError, name)
+
+
+TABLES = [
+    order_cases, random_cases, label_cases, tampered_cases, changing_cases, network_cases, pickle_cases, file_cases,
+]  # fmt: skip
+CASES = [case for table in TABLES for case in table()]

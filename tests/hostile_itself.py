@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from hostile import NET, Refused, Works, nothing
+import hostile
+from hostile import HAS, NET, Refused, Works, X, nothing
 
 
 def raising(error):
@@ -21,6 +22,29 @@ def spoiling(net):
     raise ValueError("alpha")
 
 
+def spoiling_input(_):
+    X[0, 0] += 1
+    raise ValueError("alpha")
+
+
+RANDOM = np.random.RandomState(0)
+
+
+def using_up(_):
+    RANDOM.randint(3)
+    raise ValueError("alpha")
+
+
+def spoiling_history(estimator):
+    estimator._history.stalled += 1
+    raise ValueError("alpha")
+
+
+def spoiling_optimizer(estimator):
+    estimator._optimizer.learning_rate *= 2
+    raise ValueError("alpha")
+
+
 CASES = [
     Refused("crash", nothing, lambda _: ctypes.string_at(8), ValueError),
     Refused("abort", nothing, lambda _: os.abort(), ValueError),
@@ -31,6 +55,14 @@ CASES = [
     Refused("other words", nothing, raising(ValueError("beta")), ValueError, "alpha"),
     Refused("other error", nothing, raising(TypeError("alpha")), ValueError, "alpha"),
     Refused("changed", NET, spoiling, ValueError, "alpha"),
+    Refused("input changed", nothing, spoiling_input, ValueError, "alpha"),
+    Refused("random numbers drawn", nothing, using_up, ValueError, "alpha"),
+    Works("input changed on the way", nothing, lambda _: X.sort(), lambda _: None),
     Works("other result", nothing, lambda _: np.ones(2), lambda _: np.array([1, 2.0])),
     Refused("fine", nothing, raising(ValueError("alpha")), ValueError, "alpha"),
 ]
+if HAS["sklearn"]:
+    CASES += [
+        Refused("history changed", hostile.CLF, spoiling_history, ValueError, "alpha"),
+        Refused("solver changed", hostile.CLF, spoiling_optimizer, ValueError, "alpha"),
+    ]

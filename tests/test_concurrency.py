@@ -1,6 +1,7 @@
 """Eight threads at once: exact results on objects of their own, one fit's results or a refusal on a shared one."""
 
 import copy
+import itertools
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import cmlp
+from contents import content
 from reference import classes, inputs
 
 THREADS = 8
@@ -255,19 +257,96 @@ def test_assigned_parameters_are_taken_up_by_eight_threads():
 
 
 @quiet
-def test_no_memory_for_a_fit_leaves_the_old_one(monkeypatch):
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_no_memory_for_a_fit_leaves_the_old_one(monkeypatch, warm_start, epoch):
     X, y = labelled("letters")
-    model = classifier().fit(X, y)
-    expected, state = model.predict_proba(X), dict(vars(model))
+    model = classifier(warm_start=warm_start).fit(X, y).set_params(max_iter=5)
+    expected, state, before = model.predict_proba(X), dict(vars(model)), content(vars(model))
+    real, epochs = cmlp.Network._epoch, itertools.count(1)
+
+    def fails(*arguments):
+        if next(epochs) == epoch:
+            raise MemoryError
+        return real(*arguments)
+
+    monkeypatch.setattr(cmlp.Network, "_epoch", fails)
+    with pytest.raises(MemoryError):
+        model.fit(*labelled("letters" if warm_start else "numbers"))
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    assert vars(model) == state
+    state, before = (of_fit(each) for each in (content(vars(model)), before))
+    assert state == before
+
+
+def of_fit(state):
+    """Without what the solver knew of its updates, which may be lost."""
+    return tuple((name, held) for name, held in state if name != "'_network'")
+
+
+@quiet
+def test_no_memory_for_a_piece_leaves_the_estimator_as_it_was(monkeypatch):
+    X, y = labelled("letters")
+    model, same = (classifier().fit(X, y) for _ in range(2))
 
     def refuse(*_):
         raise MemoryError
 
-    monkeypatch.setattr(cmlp.Network, "_epoch", refuse)
-    with pytest.raises(MemoryError):
-        model.fit(*labelled("numbers"))
-    np.testing.assert_array_equal(model.predict_proba(X), expected)
-    assert vars(model) == state
+    before = content(vars(model))
+    with monkeypatch.context() as patched:
+        patched.setattr(cmlp.Network, "_epoch", refuse)
+        with pytest.raises(MemoryError):
+            model.partial_fit(X, y)
+    assert content({k: v for k, v in vars(model).items() if k != "_validated"}) == before
+    assert_same(model.partial_fit(X, y).coefs_, same.partial_fit(X, y).coefs_)
+
+
+@quiet
+def test_parameters_that_another_thread_sets_during_a_fit_stay_set():
+    """Before its network is there, while it trains, and where it is refused or runs out of memory."""
+    (X, y), waits, goes_on = labelled("letters"), threading.Event(), threading.Event()
+
+    def pause(*_):
+        waits.set()
+        assert goes_on.wait(60)
+
+    class Slow:
+        def __array__(self, *_, **__):
+            pause()
+            return X
+
+    def runs_out(state):
+        pause()
+        raise MemoryError
+
+    def set_meanwhile(model, samples, name, value):
+        waits.clear(), goes_on.clear()
+        thread = threading.Thread(target=lambda: ended.append(outcome(model.fit, samples, y)))
+        thread.start()
+        assert waits.wait(60)
+        model.set_params(**{name: value})
+        goes_on.set()
+        thread.join()
+
+    ended, model = [], classifier()
+    set_meanwhile(model, Slow(), "max_iter", 7)
+    assert (model.max_iter, ended.pop()) == (7, None)
+    model.set_params(max_iter=2, callbacks=pause)
+    set_meanwhile(model, X, "alpha", 0.5)
+    assert (model.alpha, ended.pop()) == (0.5, None)
+    model.set_params(callbacks=runs_out)
+    set_meanwhile(model, X, "alpha", 0.25)
+    assert (model.alpha, ended.pop()) == (0.25, MemoryError)
+    assert model.set_params(callbacks=None, max_iter=2).fit(X, y).n_iter_ == 2
+
+
+def outcome(task, *arguments):
+    """None, or the type of the exception."""
+    try:
+        task(*arguments)
+    except Exception as error:
+        return type(error)
+    return None
 
 
 # ---- one network -------------------------------------------------------------------------------------

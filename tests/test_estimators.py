@@ -729,6 +729,119 @@ def test_too_few_layers_are_refused(coefs):
         model.predict(load("iris")[0])
 
 
+def assigning(epoch, values, then=lambda model: None, name="coefs_"):
+    """A callback that assigns these values to each array in that epoch."""
+
+    def callback(state):
+        if state.epoch == epoch:
+            setattr(state.model, name, [np.full_like(a, values) for a in getattr(state.model, name)])
+            then(state.model)
+
+    return callback
+
+
+@every_stochastic
+@pytest.mark.parametrize("predicts", [False, True])
+def test_training_goes_on_from_what_a_callback_has_assigned(solver, predicts):
+    X, y = load("iris")
+    then = (lambda model: model.predict(X)) if predicts else (lambda model: None)
+    model, same = (ours(solver=solver, activation="tanh") for _ in range(2))
+    model.set_params(callbacks=assigning(3, 0.1, then)).fit(X, y)
+    same.set_params(callbacks=lambda state: state.epoch == 3 and [c.fill(0.1) for c in state.model.coefs_] and False)
+    assert_same_arrays(model.coefs_, same.fit(X, y).coefs_)
+    assert model.loss_curve_ == same.loss_curve_
+    for W, coefs in zip(model._network.weights, model.coefs_, strict=True):
+        assert np.shares_memory(W, coefs)
+
+
+def assert_same_arrays(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "words"),
+    [
+        ({"solver": "lbfgs"}, (4, 9), "assigned during a search by lbfgs"),
+        ({}, (4, 8), r"coefs_ and intercepts_ have shapes"),
+        ({}, (3, 9), r"layers of \(3, 9, 6, 3\): expected \(4, 9, 6, 3\)"),
+        ({"early_stopping": True}, (3, 9), "expected"),
+    ],
+)
+def test_what_a_callback_cannot_assign_ends_the_fit(options, shape, words):
+    X, y = load("iris")
+
+    def assign(state):
+        if state.epoch == 3:
+            state.model.coefs_ = [np.ones(shape), *state.model.coefs_[1:]]
+
+    model, same = (both(CLASSIFIER, **options)[1] for _ in range(2))
+    model.set_params(callbacks=assign), same.set_params(callbacks=lambda state: state.epoch == 3)
+    with pytest.raises(ValueError, match=words):
+        model.fit(X, y)
+    assert_same_arrays(model.coefs_, same.fit(X, y).coefs_)
+    np.testing.assert_array_equal(model.predict(X), same.predict(X))
+
+
+# ---- what ends a fit ------------------------------------------------------------------------------------
+
+
+UNSUITABLE = {
+    "roc_auc": (ValueError, r"^scoring='roc_auc': .*multi_class.*; expected one that suits y"),
+    "precision": (ValueError, r"^scoring='precision': .*multiclass"),
+    "no number": (TypeError, r"^scoring=<function .* returned None: expected a number"),
+    "text": (TypeError, r"^scoring=<function .* returned '1': expected a number"),
+    "an array": (TypeError, r"^scoring=<function .* returned array.*: expected a number"),
+    "an error": (KeyError, "mine"),
+}
+
+
+def mine(*_):
+    raise KeyError("mine")
+
+
+SCORERS = {"no number": lambda *_: None, "text": lambda *_: "1", "an array": lambda *_: np.ones(3), "an error": mine}
+
+
+@pytest.mark.parametrize("scoring", UNSUITABLE)
+@pytest.mark.parametrize("options", [{}, {"warm_start": True}, {"solver": "lbfgs"}], ids=str)
+def test_a_scorer_that_does_not_suit_leaves_the_fit_from_before(scoring, options):
+    X, y = load("iris")
+    model = ours(**options)
+    same, state, curve = copy.deepcopy(model), dict(vars(model)), list(vars(model).get("loss_curve_", ()))
+    kind, words = UNSUITABLE[scoring]
+    model.set_params(scoring=SCORERS.get(scoring, scoring))
+    with pytest.raises(kind, match=words):
+        model.fit(X, y if model.warm_start else y + 10, X_val=X, y_val=y if model.warm_start else y + 10)
+    model.set_params(scoring=None)
+    assert vars(model) == state
+    assert list(vars(model).get("loss_curve_", ())) == curve
+    np.testing.assert_array_equal(model.predict_proba(X), same.predict_proba(X))
+    for each in (model, same):
+        each.set_params(warm_start=True).fit(X, y)
+    assert_same_arrays(model.coefs_, same.coefs_)
+
+
+@pytest.mark.parametrize("solver", [*EVERY_STOCHASTIC, "lbfgs"])
+@pytest.mark.parametrize("who", ["callbacks", "scoring"])
+def test_an_exception_in_a_later_epoch_leaves_the_best_parameters(solver, who):
+    X, y = load("iris")
+    scores, best = iter([0.1, 0.9, 0.3, 0.2]), []
+
+    def score(model, *_):
+        best[:] = [*best, model.predict_proba(X)][:2]  # of the second epoch
+        return next(scores, None)
+
+    def fails(state):
+        if state.epoch == 4 and who == "callbacks":
+            raise RuntimeError("mine")
+
+    model = cmlp.MLPClassifier(**SMALL, solver=solver, callbacks=fails, scoring=score)
+    with pytest.raises(RuntimeError if who == "callbacks" else TypeError):
+        model.fit(X, y, X_val=X, y_val=y)
+    np.testing.assert_array_equal(model.predict_proba(X), best[1])
+
+
 # ---- copies -------------------------------------------------------------------------------------------
 
 

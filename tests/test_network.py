@@ -1,6 +1,7 @@
 """Network: its block of parameters, what it accepts, threads, divergence, Ctrl-C, and the trace."""
 
 import contextlib
+import copy
 import signal
 import subprocess
 import sys
@@ -704,7 +705,7 @@ def test_assigning_the_parameters_copies_them_in():
     net, other = network(), network()
     block, values = net.parameters, np.arange(net.parameters.size) / 100
     net.parameters = values
-    assert net.parameters is block
+    np.testing.assert_array_equal(block, values)
     np.testing.assert_array_equal(net.weights[0].ravel(), values[: net.weights[0].size])
     for wrong in (values[1:], values * np.nan):
         with pytest.raises(ValueError, match=r"^parameters"):
@@ -746,3 +747,49 @@ def test_a_ruined_network_is_not_blamed_on_the_next_step():
     net.step([1e19], [1e15], learning_rate=1e10)
     with pytest.raises(cmlp.DivergenceError, match="an earlier step has made the parameters infinite or NaN"):
         net.step([1.0], [1.0])
+
+
+def reshaped(a):
+    a.shape = (2, -1) if a.ndim == 1 else (-1,)
+
+
+def of_another_dtype(a):
+    a.dtype = np.int64
+
+
+def read_only(a):
+    a.flags.writeable = False
+
+
+@pytest.mark.filterwarnings("ignore:Setting the .*:DeprecationWarning")
+@pytest.mark.parametrize("array", ["parameters", "weights", "biases"])
+@pytest.mark.parametrize("tamper", [reshaped, of_another_dtype, read_only])
+def test_what_is_done_to_a_view_is_not_done_to_the_network(tamper, array):
+    net, X, y = cmlp.Network((3, 4, 2), random_state=0), inputs(5, 3), classes(5, 2)
+    twin = copy.deepcopy(net)
+    view = getattr(net, array)
+    tamper(view if array == "parameters" else view[0])
+    for each in (net, twin):
+        each.step(X[0], 1), each.fit(X, y, batch_size=2)
+        each.parameters = 2 * each.parameters
+        each.parameters[3] += 1
+        each.weights[0][0, 0] += 1
+    np.testing.assert_array_equal(copy.deepcopy(net).parameters, twin.parameters, strict=True)
+    np.testing.assert_array_equal(net.weights[0], twin.weights[0], strict=True)
+    np.testing.assert_array_equal(net.forward(X), twin.forward(X))
+
+
+def test_no_memory_in_a_later_epoch_leaves_the_parameters_from_before(monkeypatch):
+    net, X, y = cmlp.Network((3, 4, 2), random_state=0), inputs(5, 3), classes(5, 2)
+    net.fit(X, y)
+    before, epoch, epochs = net.parameters.copy(), net._epoch, iter(range(3))
+
+    def second_fails(*arguments):
+        if next(epochs) == 1:
+            raise MemoryError
+        return epoch(*arguments)
+
+    monkeypatch.setattr(net, "_epoch", second_fails)
+    with pytest.raises(MemoryError):
+        net.fit(X, y, epochs=3)
+    np.testing.assert_array_equal(net.parameters, before)

@@ -605,6 +605,12 @@ def test_an_exception_of_a_scorer_passes_through():
         fitted(*table(), scoring=score, early_stopping=True)
 
 
+@pytest.mark.parametrize("score", [None, "1", np.ones(3), 10**400], ids=["None", "text", "an array", "too large"])
+def test_what_is_no_score_is_refused_by_name(score):
+    with pytest.raises(TypeError, match=r"^scoring=<function .* returned .*: expected a number, higher being better"):
+        fitted(*table(), scoring=lambda *_: score, early_stopping=True)
+
+
 @pytest.mark.parametrize(("scoring", "kind"), [("r2", "classes"), ("accuracy", "values")])
 def test_a_score_of_another_task_is_refused(scoring, kind):
     with pytest.raises(ValueError, match=f"^scoring='{scoring}': expected another for"):
@@ -668,6 +674,24 @@ def test_a_callback_that_stops_a_validated_run_leaves_the_best():
     model = fitted(X, y, X_val=X, y_val=y, scoring=lambda *_: next(scores), callbacks=lambda state: state.epoch == 3)
     np.testing.assert_array_equal(model.network.parameters, fitted(X, y, max_iter=2).network.parameters)
     assert not model.converged_
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_an_exception_of_a_callback_leaves_a_model_put_aside_at_its_best(solver, error):
+    if solver == "lbfgs":
+        pytest.importorskip("scipy.optimize")
+    X, y = table()
+    scores, kept = iter([0.1, 0.9, 0.3]), []
+
+    def fails(state):
+        kept.append((state.model, state.model.network.parameters.copy()))
+        if state.epoch == 3:
+            raise error
+
+    with pytest.raises(error):
+        fitted(X, y, solver=solver, X_val=X, y_val=y, scoring=lambda *_: next(scores), callbacks=fails)
+    np.testing.assert_array_equal(kept[0][0].network.parameters, kept[1][1])
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])

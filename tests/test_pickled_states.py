@@ -8,6 +8,7 @@ import pytest
 
 import cmlp
 from cmlp.labels import Task
+from cmlp.network import FIXED, INNER
 from cmlp.training import History
 from model_files import TASKS, assert_same_model, samples, trained
 
@@ -150,6 +151,48 @@ def test_a_network_takes_the_state_of_another():
     np.testing.assert_array_equal(other(x), net(x))
 
 
+every_protocol = pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+
+
+@every_protocol
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_by_every_protocol(protocol, dtype):
+    net = network(dtype)
+    twin = pickle.loads(pickle.dumps(net, protocol))
+    assert twin.__getstate__().keys() == net.__getstate__().keys()
+    for each in (net, twin):
+        each.step([1.0, 2.0, 3.0], [0.5, 0.25], 0.01, "adam")
+    np.testing.assert_array_equal(twin.parameters, net.parameters, strict=True)
+
+
+class Tagged(cmlp.Network):
+    def __init__(self, *arguments, tag):
+        super().__init__(*arguments)
+        self.tag = tag
+
+
+@every_protocol
+def test_a_network_keeps_what_was_added_to_it(protocol):
+    net = Tagged((3, 2), tag=["a"])
+    net.note, net.settings, net.itself = "x", "of its own", net
+    twins = [pickle.loads(pickle.dumps(net, protocol)), copy.deepcopy(net), copy.copy(net)]
+    for twin in twins:
+        assert (type(twin), twin.tag, twin.note, twin.settings) == (Tagged, ["a"], "x", "of its own")
+    assert [twin.itself is twin for twin in twins] == [True, True, False]
+    assert [twin.tag is net.tag for twin in twins] == [False, False, True]
+    np.testing.assert_array_equal(twins[0].parameters, net.parameters)
+
+
+def test_a_network_holds_what_its_pickles_know_of():
+    assert vars(network()).keys() == {*FIXED, *INNER}
+
+
+@pytest.mark.parametrize("attributes", [None, 3, ["a"], {"_engine": None}, {"layer_sizes": (3, 4, 2)}], ids=repr)
+def test_a_network_of_wrong_attributes(attributes):
+    net = network()
+    refused(net, changed(net.__getstate__(), "attributes", attributes), ValueError, "attributes=.*: expected a dict")
+
+
 # ---- models -----------------------------------------------------------------------------------------
 
 LABELS3 = np.array(["a", "b", "c"])
@@ -190,6 +233,13 @@ def test_a_model_of_a_fuller_state(task):
     twin = restored(model, {**vars(model), "note": "kept"})
     assert_same_model(model, twin)
     assert twin.note == "kept"
+
+
+@every_protocol
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "big-endian"])  # NumPy's pickles turn it round
+def test_a_model_by_every_protocol(protocol, task):
+    model = trained(task)
+    assert_same_model(model, pickle.loads(pickle.dumps(model, protocol)))
 
 
 @pytest.mark.parametrize("name", vars(History()))
@@ -240,6 +290,17 @@ def test_an_estimator_of_a_version_without_some_parameters(kind):
     twin.partial_fit(X, TARGETS[kind]), model.partial_fit(X, TARGETS[kind])
     np.testing.assert_array_equal(twin.coefs_[0], model.coefs_[0])
     assert repr(twin) == repr(model)
+
+
+@every_estimator
+@every_protocol
+def test_an_estimator_by_every_protocol(kind, protocol):
+    model = fitted(kind)
+    twin = pickle.loads(pickle.dumps(model, protocol))
+    for each in (model, twin):
+        each.partial_fit(X, TARGETS[kind])
+    np.testing.assert_array_equal(twin.coefs_[0], model.coefs_[0])
+    np.testing.assert_array_equal(twin.predict(X), model.predict(X))
 
 
 @every_estimator

@@ -15,7 +15,8 @@ import interrupted
 from reference import classes, inputs
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no signals to one process")
-LIMIT = 3  # seconds: one, and two for a loaded machine
+PROMISED = 1  # second
+LIMIT = 3  # for a loaded machine
 PATIENCE = 60
 LATER = 0.1  # how long it goes on before it is interrupted
 
@@ -90,6 +91,12 @@ def test_every_training_ends(context, seconds, case):
 @pytest.mark.parametrize("case", interrupted.PREDICTIONS, ids=name)
 def test_a_prediction_ends(context, seconds, case):
     check(context, case, seconds)
+
+
+def test_half_of_all_end_within_the_second_that_is_promised(seconds):
+    if not seconds:
+        pytest.skip("none of the tests above was run")
+    assert statistics.median(seconds) < PROMISED
 
 
 # ---- other signals -----------------------------------------------------------------------------------

@@ -198,8 +198,12 @@ def fit(
     ------
     TypeError, ValueError
         For an argument that is out of its range, naming it.
+    Exception
+        What a callback or a function for `scoring` raises ends the training, and there is no model: one that is to
+        keep it puts ``state.model`` aside, or returns True to end the training.
     DivergenceError
-        If the loss or the parameters become NaN or infinite; its `model` has the last finite parameters.
+        If the loss or the parameters become NaN or infinite; its `model` has the last finite parameters or, with a
+        validation set, the best so far.
     OSError, ModelFileError
         If the checkpoint cannot be read, is damaged, or cannot be written when the training begins; later on that is a
         warning.  ValueError if it is that of another training, or of another instruction set.
@@ -432,10 +436,13 @@ def _run(
         stopped = epoch_ends()
         return stopped or (watch.validate is not None and watch.out_of_patience())
 
-    minimum = minimise(
-        model.network, samples.taken(), options.alpha, options.tol, options.max_iter, options.max_fun, iteration_ends
-    )
-    watch.restore_best()
+    try:
+        minimum = minimise(
+            model.network, samples.taken(), options.alpha, options.tol, options.max_iter, options.max_fun,
+            iteration_ends,
+        )  # fmt: skip
+    finally:
+        watch.restore_best()
     history.converged_ = minimum.problem is None and not stopped
     if not minimum.finite:
         raise DivergenceError("the loss or the parameters became NaN or infinite; standardise X")
@@ -515,6 +522,18 @@ def _check_scoring(scoring: Any) -> None:
         check.choice("scoring", scoring, SCORES)
 
 
+def number_of(scoring: Any, score: Any) -> float:
+    """What a function for `scoring` returned."""
+    try:
+        if isinstance(score, str | bytes):
+            raise TypeError
+        return float(score)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(
+            f"scoring={check.shown(scoring)} returned {check.shown(score)}: expected a number, higher being better"
+        ) from None
+
+
 def _validation_set(
     model: Model, X: Array, targets: Array, weights: Array | None, X_val: Any, y_val: Any, class_weight: Any,
     options: Options, random: Any,
@@ -540,7 +559,8 @@ def _validation_set(
             f"sample_weight is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
             "expected a positive one in each part, or X_val and y_val"
         )
-    return rows, (X[held], targets[held], None if weights is None else weights[held])
+    weights = None if weights is None else weights.take(held)
+    return rows, (X.take(held, axis=0), targets.take(held, axis=0), weights)  # indexing would not name a MemoryError
 
 
 def _validator(
@@ -555,7 +575,7 @@ def _validator(
     def validate() -> tuple[float, float]:
         loss = network._engine.loss(X, targets, weights, 0.0, True)
         if callable(scoring):
-            return float(scoring(model, X, labels)), loss
+            return number_of(scoring, scoring(model, X, labels)), loss
         if scoring == "loss":
             return -loss, loss
         return score_of(task, network.forward(X), targets, weights), loss

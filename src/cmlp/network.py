@@ -31,6 +31,10 @@ LEAST = {"float32": 2.0**-149, "float64": 2.0**-1074}  # NumPy warns of its own 
 NEEDED = ("layer_sizes", "activation", "loss_name", "dtype", "parameters")  # in a pickle of any version
 MOST_UPDATES = 2**53
 FIXED = ("layer_sizes", "activation", "loss_name", "dtype", "out_activation", "quantile")  # once and for all
+INNER = (
+    "_parameters", "_weights", "_biases", "_kernels", "_solver_codes", "_engine", "_first_not_finite", "_predict",
+    "_step_one",
+)  # fmt: skip
 
 
 class Network(Caller):
@@ -130,7 +134,8 @@ class Network(Caller):
 
     @property
     def parameters(self) -> Array:
-        return self._parameters
+        """A new view each time: its numbers are the network's; its shape, dtype and flags are the caller's."""
+        return self._parameters.view()
 
     @parameters.setter
     def parameters(self, values: ArrayLike) -> None:
@@ -138,11 +143,11 @@ class Network(Caller):
 
     @property
     def weights(self) -> tuple[Array, ...]:
-        return self._weights
+        return tuple([W.view() for W in self._weights])
 
     @property
     def biases(self) -> tuple[Array, ...]:
-        return self._biases
+        return tuple([b.view() for b in self._biases])
 
     def _build_engine(self) -> None:
         self._kernels = kernels(self.dtype)
@@ -150,7 +155,7 @@ class Network(Caller):
         activations = [codes["activation"][name] for name in self.activation]
         self._solver_codes = codes["solver"]
         self._engine = self._kernels.Engine(
-            self.layer_sizes, activations, codes["loss"][self.loss_name], self.parameters,
+            self.layer_sizes, activations, codes["loss"][self.loss_name], self._parameters,
             codes["activation"].get(self.out_activation, 0), self.quantile,
         )  # fmt: skip
         self._first_not_finite = self._kernels.first_not_finite
@@ -418,6 +423,8 @@ class Network(Caller):
             If a loss or a parameter becomes NaN or infinite; the network keeps the last finite parameters.
         KeyboardInterrupt
             On Ctrl-C, with the parameters of the last finished update in place.
+        MemoryError
+            With the parameters from before.
         """
         X, y, sample_weight = self._batch(check.numeric_array("X", X), y, sample_weight, one=False)
         batch_size = min(check.whole("batch_size", batch_size, 1), len(X))
@@ -428,14 +435,20 @@ class Network(Caller):
         threads = number_of_threads(n_threads, batch_size, self.parameters.size)
         order = np.arange(len(X), dtype=np.intp)
         losses = _room_for_losses(epochs)
+        before = self._parameters.copy()
         with self._engine:
             self._set_solver(solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
             self._engine.reset_solver()
-            for epoch in range(epochs):
-                if shuffle:
-                    random.shuffle(order)
-                rows = order if shuffle else None
-                losses[epoch] = self._epoch(X, y, sample_weight, rows, batch_size, threads, epoch + 1)
+            try:
+                for epoch in range(epochs):
+                    if shuffle:
+                        random.shuffle(order)
+                    rows = order if shuffle else None
+                    losses[epoch] = self._epoch(X, y, sample_weight, rows, batch_size, threads, epoch + 1)
+            except MemoryError:
+                self._parameters[:] = before
+                self._engine.reset_solver()
+                raise
         return losses
 
     def _remedy(self) -> str:
@@ -536,16 +549,25 @@ class Network(Caller):
 
     # ---- copies ------------------------------------------------------------------------------------
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As of protocol 2, in each: the older ones do not know how to make what is compiled."""
+        return super().__reduce_ex__(max(protocol, 2))
+
     def __getstate__(self) -> dict[str, Any]:
+        own = {name: value for name, value in self.__dict__.copy().items() if name not in FIXED + INNER}
         return {
             **{name: getattr(self, name) for name in (*FIXED, "parameters")},
             "settings": self._engine.settings,
             "solver_state": self._engine.solver_state,
+            **({"attributes": own} if own else {}),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         twin = _restored(check.state("Network", state, NEEDED))
-        self.__dict__.update(twin.__dict__)
+        own = state.get("attributes", {})
+        if not isinstance(own, dict) or not own.keys().isdisjoint(twin.__dict__):
+            raise ValueError(f"attributes={check.shown(own)}: expected a dict of what was added to a Network")
+        self.__dict__.update({**own, **twin.__dict__})
         self._predict_one = twin._predict_one
 
 

@@ -274,8 +274,9 @@ def train(
 
     "converged", "stopped" (`epoch_ends` returned True), "interrupted" (Ctrl-C) or "max_iter".  `order` gives the rows
     of the next epoch; None takes all as they stand.  Where the run validates, the best parameters are restored at the
-    end.  `stalls` hears whether training goes on, at a smaller rate, when the patience is at an end.  `epochs` are the
-    most there may be, by default max_iter, those included that a `checkpoint` has behind it.
+    end, also where an exception ends it.  `stalls` hears whether training goes on, at a smaller rate, when the patience
+    is at an end.  `epochs` are the most there may be, by default max_iter, those included that a `checkpoint` has
+    behind it.
 
     Raises
     ------
@@ -309,7 +310,8 @@ def train(
                     checkpoint.epoch_ends("max_iter" if outcome is None and done == most else outcome)
         except KeyboardInterrupt:
             outcome = "interrupted"
-        watch.restore_best()
+        finally:
+            watch.restore_best()
     return outcome or "max_iter"
 
 

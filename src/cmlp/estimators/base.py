@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import validation as check
+from ..exceptions import DivergenceError
 from ..fitting import opened_checkpoint
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
 from ..training import History, Samples, Solver
@@ -109,18 +110,59 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     ) -> BaseMLP:  # fmt: skip
         with self._one_fit_at_a_time():
             events = FitEvents(self, X, y, None if incremental else sample_weight)
-            before, draft = self.__dict__, self._as_it_is()
-            run = draft._prepared(X, y, sample_weight, incremental, X_val, y_val, classes)
-            self.__dict__ = draft.__dict__  # in one step, for whoever predicts meanwhile
+            before, draft = self.__dict__.copy(), self._as_it_is()
+            kept = None if incremental or not self.warm_start else _parameters_of(before)
+            with _memory_errors():
+                run = draft._prepared(X, y, sample_weight, incremental, X_val, y_val, classes)
+            epochs = run.watch.history.n_iter_
+            self._swap(draft.__dict__)
             run.estimator = self
+            if run.heard:
+                run.heard = (*run.heard, lambda _: self._take_in(run))
             try:
-                run.minimise(events) if self.solver == "lbfgs" else run.train(events)
-            except MemoryError:
-                if run.watch.history.n_iter_ == 0:
-                    self.__dict__ = before
+                with _memory_errors():
+                    run.minimise(events) if run.options.solver == "lbfgs" else run.train(events)
+            except BaseException as error:
+                if _undone(error, run, epochs):
+                    self._go_back(before, kept)
+                else:
+                    run.watch.restore_best()
+                    self._hold(run.network)
                 raise
+            self._hold(run.network)  # also after an assignment that `_take_in` has not seen
             events.fit_ends()
         return self
+
+    def _swap(self, state: dict[str, Any]) -> None:
+        """All that is held, in one step, for whoever predicts meanwhile; parameters that were set meanwhile stay."""
+        names, held = self._parameter_constraints, self.__dict__
+        values = tuple(map(state.get, names))
+        self.__dict__ = state
+        for name, value in zip(names, values, strict=True):
+            if name in held and held[name] is not value:
+                state[name] = held[name]
+
+    def _go_back(self, before: dict[str, Any], kept: Array | None) -> None:
+        """To the state before the fit, without memory for more."""
+        if kept is not None:
+            before["_network"]._parameters[:] = kept
+            before["_network"]._engine.reset_solver()
+        self._swap(before)
+
+    def _take_in(self, run: Run) -> None:
+        """The training goes on from what a callback has assigned to `coefs_` and `intercepts_`."""
+        assigned = self._as_it_is()._network_at_hand()
+        if assigned is run.network:
+            return
+        if run.options.solver == "lbfgs":
+            raise ValueError("coefs_ or intercepts_ were assigned during a search by lbfgs: expected another solver")
+        if assigned.layer_sizes != run.network.layer_sizes:
+            raise ValueError(
+                f"coefs_ and intercepts_ were assigned during a fit, with layers of {assigned.layer_sizes}: expected "
+                f"{run.network.layer_sizes}"
+            )
+        run.network.parameters = assigned.parameters
+        self._hold(run.network)
 
     @contextmanager
     def _one_fit_at_a_time(self) -> Iterator[None]:
@@ -189,8 +231,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             begin_notes(self)
         else:
             network = self._fitted_network(sizes)
-            self._history = copy.copy(self._history)
-            if not incremental:
+            self._history, self._optimizer = copy.copy(self._history), copy.copy(self._optimizer)
+            if not incremental:  # whose one epoch is noted when it is over
+                _part_curves(self._history)
                 self._history.begin_fit()
             if self.solver == "lbfgs":
                 self._history = History()
@@ -373,6 +416,35 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 def _of_our_own(rows: Any) -> Any:
     """Sparse rows whose columns and starts nobody else can change, a callback for instance, once they are checked."""
     return (rows[0], *(indices.copy() for indices in rows[1:])) if isinstance(rows, tuple) else rows
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """What NumPy's indexing says where there is no memory: nothing, which Python calls a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        if "without" not in str(error):
+            raise
+        raise MemoryError("no memory for a part of the samples") from error
+
+
+def _parameters_of(held: dict[str, Any]) -> Array | None:
+    network = held.get("_network")
+    return None if network is None else network.parameters.copy()
+
+
+def _part_curves(history: History) -> None:
+    """From those of the history that it was copied from."""
+    for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_"):
+        setattr(history, name, copy.copy(getattr(history, name)))
+
+
+def _undone(error: BaseException, run: Run, epochs: int) -> bool:
+    """Whether a fit that ends so leaves the estimator as it was: where no epoch has ended, or memory has."""
+    if run.watch.history.n_iter_ == epochs:
+        return not isinstance(error, DivergenceError)
+    return isinstance(error, MemoryError) and not run.incremental
 
 
 def _sizes_of(coefs: Any, intercepts: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

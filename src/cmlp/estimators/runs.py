@@ -6,6 +6,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.utils import _safe_indexing
 from .. import validation as check
 from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError
-from ..fitting import call_back, checked_callbacks, seed_of
+from ..fitting import call_back, checked_callbacks, number_of, seed_of
 from ..lbfgs import minimise
 from ..network import Network
 from ..options import Options
@@ -26,7 +27,7 @@ from ..training import PLANNED, History, Samples, Solver, Watch, train
 from ..validation import Array
 from ..weights import moderate
 from .callbacks import FitEvents
-from .inputs import chunks
+from .inputs import chunks, naming
 from .parameters import DEFAULT_BATCH, SKLEARN_SCHEDULES
 
 SOLVER_FAILED = (
@@ -92,7 +93,8 @@ class Run:
     def _validate_on(self, X_held: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
         network = self.network
         weights = None if weights is None else moderate(weights)[0]
-        scorer = get_scorer(self.estimator.scoring) if self.estimator._scores_by_scorer() else None
+        scoring = self.estimator.scoring
+        scorer = get_scorer(scoring) if self.estimator._scores_by_scorer() else None
 
         def validate() -> tuple[float, float]:
             estimator = self.estimator
@@ -100,8 +102,10 @@ class Run:
             if not np.isfinite(outputs).all():
                 return math.nan, loss
             if scorer is not None:
-                return float(scorer(estimator, X, y)), loss
-            return (-loss if estimator.scoring == "loss" else estimator._score_outputs(outputs, targets, weights)), loss
+                with naming(f"scoring={scoring!r}", "one that suits y") if isinstance(scoring, str) else nullcontext():
+                    score = scorer(estimator, X, y)
+                return number_of(scoring, score), loss
+            return (-loss if scoring == "loss" else estimator._score_outputs(outputs, targets, weights)), loss
 
         self.validate = validate
 

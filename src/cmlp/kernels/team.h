@@ -39,7 +39,7 @@ static void end_turn(long *turn) { STORE(turn, 0); }
 /* Whether it was `from`'s turn; it is `to`'s then. */
 static int take_turn(long *turn, long from, long to) { return SWAP_IF(turn, from, to); }
 
-enum { SPINS = 2000 }; /* some microseconds; longer than that and the thread gives way */
+enum { SPINS = 2000 }; /* some tens of microseconds on x86-64; longer than that and the thread gives way */
 
 typedef struct {
     long n_threads;
