@@ -142,6 +142,7 @@ def refusal(task, *arguments, **options):
 
 
 @quiet
+@pytest.mark.usefixtures("eager_threads")
 def test_a_prediction_is_one_fits_while_another_thread_fits():
     """Labels, and the columns of the probabilities, are of one fit; what was fitted last stays."""
     shared, (X, _) = classifier(), labelled("letters")
@@ -168,6 +169,21 @@ def test_a_prediction_is_one_fits_while_another_thread_fits():
     assert seen == set(SEEN)
     np.testing.assert_array_equal(shared.predict_proba(X), fits["numbers"].predict_proba(X))
     assert shared.loss_curve_ == fits["numbers"].loss_curve_
+
+
+@quiet
+def test_a_fit_that_ends_within_a_prediction(monkeypatch):
+    """What was held before it stays of one fit, for others who predict by it."""
+    model, later = (classifier().fit(*labelled(name)) for name in ("letters", "numbers"))
+    held, network, copied = model.__dict__, model._network, type(model)._as_it_is
+
+    def late(self, *arguments):
+        self.__dict__ = later.__dict__
+        return copied(self, *arguments)
+
+    monkeypatch.setattr(type(model), "_as_it_is", late)
+    assert set(model.predict(labelled("letters")[0])) <= set(SEEN["letters"])
+    assert held["_network"] is network
 
 
 @quiet

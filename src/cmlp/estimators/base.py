@@ -177,18 +177,22 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         finally:
             del self.__dict__[name]
 
-    def _as_it_is(self) -> BaseMLP:
+    def _as_it_is(self, held: dict[str, Any] | None = None) -> BaseMLP:
         """A shallow copy, which no other thread changes: what a method needs of a fit it takes from one of these."""
         copied = object.__new__(type(self))
-        copied.__dict__ = self.__dict__.copy()
+        copied.__dict__ = (self.__dict__ if held is None else held).copy()
         return copied
 
     def _to_predict(self) -> BaseMLP:
         """Such a copy.  Arrays that were assigned to `coefs_` and `intercepts_` become views of a network first."""
-        held, copied = self.__dict__, self._as_it_is()
-        if "coefs_" in held and copied._network_at_hand() is not held.get("_network"):
+        held = self.__dict__
+        copied = self._as_it_is(held)  # not of what a fit puts in its place meanwhile
+        state = copied.__dict__
+        coefs, network = state.get("coefs_"), state.get("_network")
+        assigned = "coefs_" in state and copied._network_at_hand() is not network
+        if assigned and held.get("coefs_") is coefs:
             names = ("_history", "_optimizer", "_network", "coefs_", "intercepts_", "n_layers_", "_views")
-            held.update({name: copied.__dict__[name] for name in names if name in copied.__dict__})
+            held.update({name: state[name] for name in names if name in state})
         return copied
 
     @leaving_random_state
