@@ -160,11 +160,10 @@ def label_cases():
         words = "classes" if what != "text" else "expected labels like ['0', '1', '2']"
         yield Refused(f"MLPClassifier.partial_fit(classes): {what}", NEW_CLF, call, KINDS, words)
         yield Refused(f"MLPClassifier.partial_fit(classes) again: {what}", CLF, call, KINDS, "classes")
-    call = lambda m: m.partial_fit(X, CODES.astype(object))
-    yield Refused("MLPClassifier.partial_fit: classes as objects", CLF, call, ValueError, "Unknown label type", "y")
     alike = {
         "float64": CODES.astype(float), "int8": CODES.astype(np.int8), "a list":
         CODES.tolist(), "uint64": CODES.astype(np.uint64), "big-endian": CODES.astype(">i4"),
+        "objects": CODES.astype(object),
     }  # fmt: skip
     for what, y in alike.items():
         yield Works(
@@ -380,8 +379,11 @@ def changing_cases():
             call = changed_labels(what, value)
             yield Tampered(f"Network.fit: labels become {value} {what}", NET, call, cmlp.DivergenceError, "diverged")
     for value in (3, -1, 10**12):
-        y = CODES.astype(np.intp)
-        call = lambda _, y=y, value=value: cmlp.fit(X, y, callbacks=change(y, value), **QUICK).n_iter_
+
+        def call(_, value=value):
+            y = CODES.astype(np.intp)
+            return cmlp.fit(X, y, callbacks=change(y, value), **QUICK).n_iter_
+
         yield Works(f"cmlp.fit: labels become {value} by a callback", nothing, call, lambda _: 2)
     if not HAS["sklearn"]:
         return
