@@ -729,12 +729,13 @@ def test_too_few_layers_are_refused(coefs):
         model.predict(load("iris")[0])
 
 
-def assigning(epoch, values, then=lambda model: None, name="coefs_"):
-    """A callback that assigns these values to each array in that epoch."""
+def assigning(epoch, values, then=lambda model: None, dtype=None):
+    """A callback that assigns these values to each of coefs_ in that epoch, and intercepts_ of this dtype."""
 
     def callback(state):
         if state.epoch == epoch:
-            setattr(state.model, name, [np.full_like(a, values) for a in getattr(state.model, name)])
+            state.model.coefs_ = [np.full_like(a, values, dtype) for a in state.model.coefs_]
+            state.model.intercepts_ = [a.astype(dtype or a.dtype) for a in state.model.intercepts_]
             then(state.model)
 
     return callback
@@ -742,12 +743,20 @@ def assigning(epoch, values, then=lambda model: None, name="coefs_"):
 
 @every_stochastic
 @pytest.mark.parametrize("predicts", [False, True])
-def test_training_goes_on_from_what_a_callback_has_assigned(solver, predicts):
+@pytest.mark.parametrize("dtype", [None, "float32"])
+def test_training_goes_on_from_what_a_callback_has_assigned(solver, predicts, dtype):
     X, y = load("iris")
     then = (lambda model: model.predict(X)) if predicts else (lambda model: None)
+
+    def fill(state):
+        for a in state.model.coefs_ if state.epoch == 3 else ():
+            a.fill(0.25)
+        for a in state.model.intercepts_ if state.epoch == 3 else ():
+            a[...] = a.astype(dtype or a.dtype)
+
     model, same = (ours(solver=solver, activation="tanh") for _ in range(2))
-    model.set_params(callbacks=assigning(3, 0.1, then)).fit(X, y)
-    same.set_params(callbacks=lambda state: state.epoch == 3 and [c.fill(0.1) for c in state.model.coefs_] and False)
+    model.set_params(callbacks=assigning(3, 0.25, then, dtype)).fit(X, y)
+    same.set_params(callbacks=fill)
     assert_same_arrays(model.coefs_, same.fit(X, y).coefs_)
     assert model.loss_curve_ == same.loss_curve_
     for W, coefs in zip(model._network.weights, model.coefs_, strict=True):
@@ -1631,6 +1640,32 @@ def test_scikit_learns_callbacks_hear_the_end_of_what_begins(options):
     mlp = cmlp.MLPClassifier((3,), **{"max_iter": 20, **options})
     mlp.set_callbacks(Ear()).fit(X, y)
     assert heard.count("begin") == heard.count("end") == mlp.n_iter_ + 1
+
+
+@pytest.mark.skipif(VERSION < (1, 9), reason="scikit-learn has no callbacks")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("callbacks", [None, lambda state: None], ids=["alone", "beside ours"])
+def test_training_goes_on_from_what_scikit_learns_callbacks_assign(callbacks):
+    class Filler:
+        def setup(self, estimator, context):
+            self.epochs = 0
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context):
+            self.epochs += 1
+            if self.epochs == 1:
+                estimator.coefs_ = [np.full_like(a, 0.25) for a in estimator.coefs_]
+
+    X, y, _ = of_task("iris")
+    model, same = (cmlp.MLPClassifier((3,), max_iter=3, random_state=0) for _ in range(2))
+    model.set_params(callbacks=callbacks).set_callbacks(Filler()).fit(X, y)
+    same.set_params(callbacks=lambda state: state.epoch == 1 and [a.fill(0.25) for a in state.model.coefs_] and None)
+    assert_same_arrays(model.coefs_, same.fit(X, y).coefs_)
 
 
 def test_assigned_arrays_are_taken_over_once():

@@ -302,7 +302,11 @@ def test_demo_without_scikit_learn():
     assert "pip install scikit-learn" in python("-c", call, fails=True)
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["demo", "--epochs", "many"]], ids=str)
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["train"], ["demo", "--epochs", "many"], ["demo", "--epochs", "0"], ["demo", "--seed", "-1"]],
+    ids=str,
+)
 def test_a_wrong_command_explains_itself(arguments, capsys):
     with pytest.raises(SystemExit) as e:
         main(arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 from . import Network, show_config
 
@@ -15,13 +16,23 @@ def trace() -> None:
     print(net.trace([0.5, -1.0, 0.25, 1.5], 1, learning_rate=0.1))
 
 
+def _whole(least: int) -> Callable[[str], int]:
+    def integer(text: str) -> int:
+        number = int(text)
+        if not least <= number < 2**32:
+            raise ValueError
+        return number
+
+    return integer
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m cmlp", description="A compiled multilayer perceptron.")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train System A's network on scikit-learn's digits, one sample at a time")
-    demo.add_argument("--epochs", type=int, default=40, help="epochs of training (default %(default)s)")
+    demo.add_argument("--epochs", type=_whole(1), default=40, help="epochs of training (default %(default)s)")
     demo.add_argument(
-        "--seed", type=int, default=0, help="of the split, the weights and the shuffles (default %(default)s)"
+        "--seed", type=_whole(0), default=0, help="of the split, the weights and the shuffles (default %(default)s)"
     )
     demo.add_argument(
         "--output", default="cmlp-demo", help="folder for the model and the picture (default %(default)s)"
@@ -32,7 +43,12 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.command == "demo":
         from .demo import run
 
-        run(chosen.epochs, chosen.seed, chosen.output)
+        try:
+            run(chosen.epochs, chosen.seed, chosen.output)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            sys.exit(f"--output {chosen.output}: {error}")
     elif chosen.command == "trace":
         trace()
     else:

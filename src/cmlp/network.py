@@ -416,15 +416,13 @@ class Network(Caller):
         TypeError, ValueError
             As for `loss`, and for an option out of its range, naming it; nothing is updated then.
         MemoryError
-            If there is no room for a loss of each epoch.
+            If there is no room for the training or for a loss of each epoch, with the parameters from before.
         RuntimeError
-            If another thread is training this network.
+            If another thread, or a training that called this, is training this network.
         DivergenceError
             If a loss or a parameter becomes NaN or infinite; the network keeps the last finite parameters.
         KeyboardInterrupt
             On Ctrl-C, with the parameters of the last finished update in place.
-        MemoryError
-            With the parameters from before.
         """
         X, y, sample_weight = self._batch(check.numeric_array("X", X), y, sample_weight, one=False)
         batch_size = min(check.whole("batch_size", batch_size, 1), len(X))
@@ -435,8 +433,8 @@ class Network(Caller):
         threads = number_of_threads(n_threads, batch_size, self.parameters.size)
         order = np.arange(len(X), dtype=np.intp)
         losses = _room_for_losses(epochs)
-        before = self._parameters.copy()
         with self._engine:
+            before = self._parameters.copy()
             self._set_solver(solver, learning_rate, momentum, nesterov, alpha, beta_1, beta_2, epsilon)
             self._engine.reset_solver()
             try:

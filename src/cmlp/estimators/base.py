@@ -117,11 +117,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             epochs = run.watch.history.n_iter_
             self._swap(draft.__dict__)
             run.estimator = self
-            if run.heard:
-                run.heard = (*run.heard, lambda _: self._take_in(run))
             try:
-                with _memory_errors():
-                    run.minimise(events) if run.options.solver == "lbfgs" else run.train(events)
+                run.minimise(events) if run.options.solver == "lbfgs" else run.train(events)
             except BaseException as error:
                 if _undone(error, run, epochs):
                     self._go_back(before, kept)
@@ -129,7 +126,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
                     run.watch.restore_best()
                     self._hold(run.network)
                 raise
-            self._hold(run.network)  # also after an assignment that `_take_in` has not seen
+            self._hold(run.network)  # also after an assignment that no callback has made
             events.fit_ends()
         return self
 
@@ -163,6 +160,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             )
         run.network.parameters = assigned.parameters
         self._hold(run.network)
+        self._optimizer = run.solver  # which gave way to none if the arrays had another dtype
 
     @contextmanager
     def _one_fit_at_a_time(self) -> Iterator[None]:
@@ -428,7 +426,7 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except SystemError as error:
-        if "without" not in str(error):
+        if "without setting an exception" not in str(error) and "without exception set" not in str(error):
             raise
         raise MemoryError("no memory for a part of the samples") from error
 

@@ -60,6 +60,7 @@ class Run:
         self.saved: Checkpoint | None = None
         self.validate: Validate | None = None
         self.held: Any = None
+        self.solver: Any = None
         self.epochs = 0
 
     # ---- validation --------------------------------------------------------------------------------
@@ -117,14 +118,14 @@ class Run:
         outputs = self.network.layer_sizes[-1] if self.network.loss_name == "squared_error" else 1
         history = History() if options.solver == "lbfgs" else estimator._history
         self.place = np.arange(len(self.samples.rows), dtype=np.intp)
-        self.watch = Watch(self.network, history, estimator.tol, estimator.n_iter_no_change, self.validate, outputs)
+        self.watch = Watch(self.network, history, options.tol, options.n_iter_no_change, self.validate, outputs)
         if options.solver == "lbfgs":
             return
         if estimator.batch_size != DEFAULT_BATCH and estimator.batch_size > len(self.samples.rows):
             warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         if not self.incremental or estimator._optimizer is None or not estimator._optimizer.serves(options):
             estimator._optimizer = Solver(options)
-        solver = estimator._optimizer
+        self.solver = solver = estimator._optimizer
         solver.options = options
         if solver.seed == 0 and options.keep(len(self.network.layer_sizes) - 2) is not None:
             solver.seed = seed_of(estimator._random_state)
@@ -138,36 +139,36 @@ class Run:
     def go_on(self, saved: Checkpoint) -> None:
         """From a checkpoint, or to one."""
         estimator, history = self.estimator, self.watch.history
-        order = self.place if estimator.shuffle else None
-        saved.attach(self.network, estimator._optimizer, history, self.samples, order, self.held, estimator.scoring)
-        self.saved, self.epochs = saved, estimator._optimizer.epochs
+        order = self.place if self.options.shuffle else None
+        saved.attach(self.network, self.solver, history, self.samples, order, self.held, estimator.scoring)
+        self.saved, self.epochs = saved, self.solver.epochs
         if estimator.verbose and saved.news is not None:
             say(saved.news)
         if self.epochs > 0:
             note(estimator, self.watch, self.epochs, show=False)
 
     def train(self, events: FitEvents) -> None:
-        estimator, rows, place = self.estimator, self.samples.rows, self.place
+        estimator, rows, place, shuffle = self.estimator, self.samples.rows, self.place, self.options.shuffle
 
         def order() -> Array:
-            if estimator.shuffle:
+            if shuffle:
                 permutation = np.arange(len(rows), dtype=np.intp)
                 estimator._random_state.shuffle(permutation)
-                place[:] = place[permutation]
-            return rows[place]
+                place[:] = place.take(permutation)  # without memory a MemoryError, which place[permutation] is not
+            return rows.take(place)
 
         def epoch_ends() -> bool:
             self.epochs += 1
             note(estimator, self.watch, self.epochs)
-            stop = call_back(self.heard, self.watch, estimator._optimizer, estimator)
-            return events.epoch_ends() or stop
+            return self._call_back(events, self.solver)
 
         most = 1 if self.incremental else self.options.max_iter
-        every_row = not estimator.shuffle and len(rows) == len(self.samples.y)
+        every_row = not shuffle and len(rows) == len(self.samples.y)
         try:
             outcome = train(
-                self.network, self.samples, estimator._optimizer, self.watch, None if every_row else order, epoch_ends,
-                lambda shrunk: print_stall(estimator, self.watch, shrunk), most, events.epoch_begins, self.saved,
+                self.network, self.samples, self.solver, self.watch, None if every_row else order, epoch_ends,
+                lambda shrunk: print_stall(estimator, self.solver, self.watch, shrunk), most, events.epoch_begins,
+                self.saved,
             )  # fmt: skip
         except DivergenceError as error:
             self._diverged(error)
@@ -176,10 +177,17 @@ class Run:
             warn("Training interrupted by user.")
         elif outcome == "max_iter" and not self.incremental and self.options.learning_rate not in PLANNED:
             warn(
-                f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization hasn't "
-                "converged yet.",
+                f"Stochastic Optimizer: Maximum iterations ({most}) reached and the optimization hasn't converged yet.",
                 ConvergenceWarning,
             )
+
+    def _call_back(self, events: FitEvents, solver: Solver) -> bool:
+        """Whether a callback, of ours or of scikit-learn's, wants the training to end; what it assigns is taken in."""
+        stop = call_back(self.heard, self.watch, solver, self.estimator)
+        stop = events.epoch_ends() or stop
+        if self.heard or events.root is not None:
+            self.estimator._take_in(self)
+        return stop
 
     def _diverged(self, error: DivergenceError) -> None:
         """A validated run falls back on its best parameters; another is at its last finite ones."""
@@ -208,8 +216,7 @@ class Run:
             if estimator.verbose:
                 say(f"Iteration {iteration}, loss = {loss:.8f}")
             events.epoch_begins()
-            stop = call_back(self.heard, watch, solver, estimator)
-            stop = events.epoch_ends() or stop
+            stop = self._call_back(events, solver)
             return stop or (self.validate is not None and watch.out_of_patience())
 
         minimum = minimise(
@@ -319,18 +326,18 @@ def note_validation(estimator: Any, history: History) -> None:
     estimator.best_validation_score_ = history.best_validation_score_
 
 
-def print_stall(estimator: Any, watch: Watch, shrunk: bool) -> None:
+def print_stall(estimator: Any, solver: Solver, watch: Watch, shrunk: bool) -> None:
     if not estimator.verbose:
         return
     what = "Training loss" if watch.validate is None else "Validation score"
-    since = f"for {estimator.n_iter_no_change} consecutive epochs."
+    since = f"for {watch.n_iter_no_change} consecutive epochs."
     if shrunk:
-        then = f"Setting learning rate to {estimator._optimizer.learning_rate:f}"
-    elif estimator._optimizer.options.learning_rate == "adaptive":
+        then = f"Setting learning rate to {solver.learning_rate:f}"
+    elif solver.options.learning_rate == "adaptive":
         then = "Learning rate too small. Stopping."
     else:
         then = "Stopping."
-    say(f"{what} did not improve more than tol={estimator.tol:f} {since} {then}")
+    say(f"{what} did not improve more than tol={watch.tol:f} {since} {then}")
 
 
 def _loss_and_outputs(network: Network, pieces: Any, targets: Array, weights: Array | None) -> tuple[float, Array]:
