@@ -218,6 +218,7 @@ SPANS = [np.timedelta64(i, "s") for i in range(N)]
 DAYS = [np.datetime64("2020-01-01") + i for i in range(N)]
 RECORDS = np.zeros((N, 4), [("a", "f8"), ("b", "i4")])
 FINITE = "expected finite numbers"
+MASKED = np.ma.masked_array(1, True)
 BAD = {  # samples: the exception, what cmlp says, what the estimators say beside the name
     "NaN": (with_entry(NAN), ValueError, "[7, 2]=nan", "contains NaN"),
     "infinity": (with_entry(INF), ValueError, "[7, 2]=inf", "contains infinity"),
@@ -247,6 +248,7 @@ BAD = {  # samples: the exception, what cmlp says, what the estimators say besid
     "bytes among objects": (with_entry(b"1", object), TypeError, "[7, 2]=b'1'", "[7, 2]=b'1'"),
     "a type": (int, TypeError, "<class 'int'>", ""),
     "what NumPy cannot read": (Unreadable(), TypeError, "(detach it)", "(detach it)"),
+    "masked among integers": ([[1, 2, MASKED, 3]] * N, ValueError, "has masked entries", "has masked entries"),
     "masked rows": ([np.ma.masked_array(row, [0, 0, 0, 1]) for row in X], ValueError, "24 masked", "24 masked"),
     "records": (RECORDS, (TypeError, ValueError), "dtype [('a'", "dtype [('a'"),
     "masked": (np.ma.masked_greater(X, 1), ValueError, "masked entries", "masked entries"),
@@ -364,6 +366,7 @@ PART = {
     "time spans among objects": np.array(SPANS, object),
     "numbers as text among objects": np.array(["1", "2"] * (N // 2), object),
     "masked rows": [np.ma.masked_array([1.0, 9], [0, 1])] * N,
+    "masked among integers": [*CODES[1:].tolist(), MASKED],
     "what NumPy cannot read": Unreadable(),
     "words": WORDS,
     "bytes": WORDS.astype("S"),
@@ -394,6 +397,8 @@ CLASSES = {
     "numbers in a list of words": [1, *WORDS[1:].tolist()],
     "nulls at the end": [f"{word}\0" if i % 2 else f"{word}" for i, word in enumerate(WORDS)],
     "masked rows": [np.ma.masked_array([1, 9], [0, 1])] * N,
+    "masked among integers": [*CODES[1:].tolist(), MASKED],
+    "integers that floats round": [2**53 + 1, *CODES[1:-1].tolist(), 1.0],
     "what NumPy cannot read": Unreadable(),
     "fractions among classes": CODES + 0.5,
     "complex": CODES + 1j,
@@ -504,6 +509,7 @@ WEIGHTS = {
     "what NumPy cannot read": Unreadable(),
     "objects": np.array([object()] * N),
     "masked": np.ma.masked_array(ONES, CODES == 0),
+    "masked among integers": [*[1] * (N - 1), MASKED],
     "beyond float64": [10**400] * N,
     "ragged": [[1.0]] * (N - 1) + [[1.0, 2]],
     "a dict": {0: 1.0, 1: 2.0},

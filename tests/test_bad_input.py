@@ -22,6 +22,7 @@ ONE_HOT = np.eye(3)[CLASSES]
 TARGETS = {"cross_entropy": CLASSES, "binary_cross_entropy": ONE_HOT}  # of other losses: ONE_HOT as well
 
 
+MASKED = np.ma.masked_array(1, True)
 BEYOND = np.longdouble("1e4000") if np.finfo(np.longdouble).maxexp > 1024 else np.longdouble(0)
 
 
@@ -197,6 +198,7 @@ ARRAYS = {
             (np.ma.masked_array(np.zeros(4), [0, 1, 1, 0]),) * 2,
             " has 4 masked entries: expected none, fill or",
         ),
+        "masked among integers": ([[1, 2, MASKED, 3]], " has masked entries: expected none, fill or drop them first$"),
     },
     TypeError: {
         "None": (None, "=None" + REAL),
@@ -433,6 +435,7 @@ WEIGHTS = {
     "complex": ([1, 1, 1j], TypeError, r" has dtype complex128: expected real numbers$"),
     "masked": (np.ma.masked_array([1.0, 1, 1], [1, 0, 0]), ValueError, r" has 1 masked entries: expected none"),
     "masked in a list": ([np.ma.masked_array([1.0], [1])] * 3, ValueError, r" has 3 masked entries: expected none"),
+    "masked among integers": ([1, MASKED, 1], ValueError, r" has masked entries: expected none, fill or drop them fi"),
     "a type": (int, TypeError, r"=<class 'int'>: expected real numbers$"),
     "ragged": ([[1], [1, 2], 1], ValueError, r": expected a rectangular array of numbers \("),
 }  # fmt: skip
@@ -497,6 +500,17 @@ Y_TO_FIT = {
         "beyond float64": ([0.5, 10**400] * 6, " holds integers of more than 64 bits: expected smaller labels or val"),
         "masked": (np.ma.masked_array(CLASSES, CLASSES == 1), " has 4 masked entries: expected none, fill or drop"),
         "masked in a list": ([np.ma.masked_array([1.5, 9], [0, 1])] * N, " has 12 masked entries: expected none"),
+        "masked among integers": ([0, 1, MASKED] * 4, " has masked entries: expected none, fill or drop them first$"),
+        "masked among integers of rows": ([(0,), (1,), (MASKED,)] * 4, " has masked entries: expected none, fill or"),
+        "of 64 bits and negative": ([2**63, -1] * 6, " holds integers of more than 64 bits: expected smaller labels"),
+        "integers that floats round": (
+            [2**53 + 1, 2**53, 1.0] * 4,
+            " holds 9007199254740993 among floats, which round it: expected integers alone, or of at most",
+        ),
+        "integers that floats round, of objects": (
+            np.array([np.int64(2**53 + 1), 2**53, 1.0] * 4, object),
+            " holds 9007199254740993 among floats, which round it: expected integers alone, or of at most",
+        ),
         "a null at the end": (
             ["a", "a\0", "b"] * 4,
             r" holds 'a\\x00': expected labels that do not end in a null char",
@@ -1340,6 +1354,52 @@ def test_labels_of_any_scalar_type():
         trained = cmlp.fit(SAMPLES[:4], [first, second, second, first], **QUICK)
         assert set(trained.classes_.tolist()) == {first, second}
         assert trained.score(SAMPLES[:4], [first, second, second, first]) in (0, 0.25, 0.5, 0.75, 1)
+
+
+LARGE_INTEGERS = {
+    "as they are": lambda labels: labels,
+    "as objects": lambda labels: np.array(labels, object),
+    "as scalars of NumPy": lambda labels: [np.uint64(label) for label in labels],
+    "as uint64": lambda labels: np.array(labels, np.uint64),
+    "as a column": lambda labels: [[label] for label in labels],
+}
+
+
+@pytest.mark.parametrize("form", LARGE_INTEGERS)
+def test_integers_that_only_uint64_holds_stay_what_they_are(form):
+    """Of which, as of those among floats, NumPy makes floats."""
+    labels = [2**63, 2**63 + 1, 1] * 4
+    trained = cmlp.fit(SAMPLES, LARGE_INTEGERS[form](labels), **QUICK)
+    assert trained.classes_.tolist() == [1, 2**63, 2**63 + 1]
+    assert trained.score(SAMPLES, LARGE_INTEGERS[form](labels)) == trained.score(SAMPLES, np.array(labels, np.uint64))
+
+
+@pytest.mark.parametrize(("dtype", "other"), [(np.int64, np.uint64), (np.uint64, np.int64)])
+def test_integers_are_the_same_with_and_without_a_sign(dtype, other):
+    labels = np.array([2**53, 2**53 + 1, 1] * 4)
+    trained = cmlp.fit(SAMPLES, labels.astype(dtype), **QUICK)
+    assert trained.score(SAMPLES, labels.astype(other)) == trained.score(SAMPLES, labels.astype(dtype))
+    for wrong in (-1, 2**64 - 1, 2):
+        with pytest.raises(ValueError, match=rf"^y\[0\]={wrong}: expected one of the classes"):
+            trained.score(SAMPLES[:2], [wrong, 1] if wrong < 0 else np.array([wrong, 1], np.uint64))
+
+
+def test_labels_that_floats_round_are_not_compared_with_integers():
+    labels = np.array([2**53, 2**53 + 1, 1] * 4)
+    whole, real = (cmlp.fit(SAMPLES, y, **QUICK) for y in (labels, [2.0**53, 3.0, 1.0] * 4))
+    for model_of_labels, y in ((whole, labels.astype(float)), (whole, [2.0**53] * N), (real, labels)):
+        with pytest.raises(
+            ValueError, match=r"^y\[0\]=9\S+ has dtype (float64|int64), the classes have (int64|float64): "
+        ):
+            model_of_labels.score(SAMPLES, y)
+    assert whole.score(SAMPLES, np.ones(N)) == whole.score(SAMPLES, np.ones(N, int))
+
+
+def test_large_numbers_among_values_are_taken_as_they_are():
+    for y in ([0.5, 2**60 + 1] * 6, [1e300, 2] * 6, [2.0**70, 2**53] * 6):
+        assert cmlp.fit(SAMPLES, y, loss="huber", **QUICK).task == "regression"
+    assert cmlp.fit(SAMPLES, [0.5, 2**53 + 1] * 6, **QUICK).task == "regression"
+    assert cmlp.fit(SAMPLES, [2.0**70, 2**53] * 6, **QUICK).classes_.tolist() == [2.0**53, 2.0**70]
 
 
 @pytest.mark.parametrize("weight", [5e-324, 1e-300, 3.0, 1e300, 1.7e308])

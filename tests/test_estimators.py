@@ -1021,6 +1021,56 @@ def test_weights_that_round_to_zero_are_named(name):
         both(name)[1].fit(X.astype(np.float32), y, np.full(len(X), 1e-50))
 
 
+WEIGHTS_OF_CLASSES = {
+    "too small": (
+        {0: 1e-50, 1: 0.0, 2: 0.0},
+        None,
+        "class_weight by sample is at most 1e-50, which is zero in float32",
+    ),
+    "too large": ({0: 1e50}, None, r"class_weight by sample\[0\]=1e\+50 \(too large for float32\)"),
+    "times too large": ({0: 1e308}, 100.0, r"class_weight \* sample_weight\[0\]=inf: expected finite numbers"),
+    "times too small": (
+        dict.fromkeys(range(3), 1e-30),
+        1e-30,
+        r"class_weight \* sample_weight is at most 1e-60, which",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WEIGHTS_OF_CLASSES)
+def test_class_weights_beyond_the_precision_are_named(case):
+    X, y = load("iris")
+    X, (class_weight, weight, words) = X.astype(np.float32), WEIGHTS_OF_CLASSES[case]
+    model = cmlp.MLPClassifier((3,), class_weight=class_weight, random_state=0)
+    with pytest.raises(ValueError, match=f"^{words}"):
+        model.fit(X, y, None if weight is None else np.full(len(y), weight))
+
+
+def test_class_weights_beyond_the_precision_in_a_validation_set_are_named():
+    X, y = load("iris")
+    model = cmlp.MLPClassifier((3,), class_weight={0: 1e-50, 1: 1.0, 2: 1.0}, random_state=0)
+    with pytest.raises(
+        ValueError, match=r"^class_weight by sample is at most 1e-50, which is zero in float32: expected"
+    ):
+        model.fit(X.astype(np.float32), y, X_val=X[:9].astype(np.float32), y_val=y[:9])
+
+
+def test_too_few_samples_to_hold_out_are_named():
+    X, y = load("iris")
+    with pytest.raises(
+        ValueError, match=r"^validation_fraction: The test_size = 1 .*; expected one that leaves enough"
+    ):
+        cmlp.MLPClassifier(early_stopping=True).fit(X[48:52], y[48:52])
+
+
+def test_integers_in_lists_are_labels_as_they_are():
+    X, y = load("iris")
+    labels = (np.array([2**63, 2**63 + 1, 1], np.uint64)[y]).tolist()
+    assert cmlp.MLPClassifier((3,), max_iter=1).fit(X, labels).classes_.tolist() == [1, 2**63, 2**63 + 1]
+    with pytest.raises(ValueError, match=r"^classes has masked entries: expected none, fill or drop them first$"):
+        cmlp.MLPClassifier((3,)).partial_fit(X, y, classes=[0, 1, np.ma.masked_array(2, True)])
+
+
 @every_estimator
 @pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.coo_array])
 def test_more_columns_than_32_bits_count_are_refused(name, make):

@@ -425,6 +425,24 @@ def test_scores_of_values_of_any_size(size):
     assert line(size).score(X, 1e-310 * y) < 0
 
 
+@pytest.mark.parametrize("far", [1e200, 1.7e308])
+def test_samples_without_weight_are_not_scored(far):
+    """Nor do they set the scale in which the others are."""
+    X, y, weights = np.arange(8.0)[:, None], np.array([0.0, 1, 3, 2, 4, 6, 5, 7]), np.arange(8) < 7
+    expected = line().score(X[:7], y[:7])
+    assert line().score(X, np.r_[y[:7], far], weights) == expected
+    assert line().score(np.r_[X[:7], [[far]]], y, weights) == expected
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_weights_of_a_score_are_not_of_the_networks_precision(task):
+    _, X, y = unsure(task)
+    single = cmlp.fit(X.astype(np.float32), y, dtype="float32", max_iter=2, random_state=0)
+    for weight in (1e-50, 1e50):
+        found = single.score(X, y, np.full(len(y), weight))
+        assert found == pytest.approx(single.score(X, y), rel=1e-12)
+
+
 @pytest.mark.parametrize("weight", [5e-324, 1e-310, 1e300, 1.7e308])
 @every_task
 def test_scores_by_weights_of_any_size(task, weight):
@@ -621,6 +639,10 @@ def test_columns_of_the_validation_set(frames):
 
 def test_names_that_are_not_all_strings_are_refused(frames):
     X, y = real_data("iris")
+    with pytest.raises(
+        TypeError, match=r"^X has columns \['a', 1, 2, 3\]: expected names that are all strings, or none"
+    ):
+        cmlp.fit(HasColumns(X, ["a", 1, 2, 3]), y, max_iter=3)
     model = cmlp.fit(frames(X, "abcd"), y, max_iter=3, random_state=0)
     odd = HasColumns(X, ["d", "c", "b", 0])
     with pytest.raises(TypeError, match=r"^X has columns \['d', 'c', 'b', 0\]: expected names that are all strings"):

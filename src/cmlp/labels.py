@@ -15,6 +15,7 @@ from .validation import Array
 CLASS_LOSSES = ("cross_entropy", "binary_cross_entropy")
 REGRESSION_LOSSES = (*DISTANCES, "poisson")
 MANY_CLASSES = 30
+EXACT = 2**53  # up to which float64 holds every integer
 INDICATORS = np.dtype(np.int64)
 
 
@@ -78,13 +79,19 @@ class Task(NamedTuple):
         labels = _one_column(labels)
         if labels.shape != (n,):
             raise ValueError(f"{name} has shape {labels.shape}: expected ({n},)")
+        _refuse_rounded(name, labels, self.classes)
+        integers = labels.dtype.kind in "iu" and self.classes.dtype.kind in "iu"
+        # NumPy would look among uint64 for int64, and the other way about, as floats
+        sought = labels.astype(self.classes.dtype, copy=False) if integers else labels
         try:
-            codes = np.searchsorted(self.classes, labels).clip(0, len(self.classes) - 1)
-            unknown = self.classes[codes] != labels
+            codes = np.searchsorted(self.classes, sought).clip(0, len(self.classes) - 1)
+            unknown = self.classes[codes] != sought
         except TypeError:
             raise TypeError(
                 f"{name} has dtype {labels.dtype}: expected labels like {check.shown(self.classes.tolist())}"
             ) from None
+        if sought is not labels:  # what has come round to another integer
+            unknown |= self.classes[codes] != labels
         if np.any(unknown):
             i = int(np.argmax(unknown))
             label, classes = check.shown(labels[i : i + 1].tolist()[0]), check.shown(self.classes.tolist())
@@ -223,6 +230,19 @@ def _one_column(labels: Array) -> Array:
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
+def _refuse_rounded(name: str, labels: Array, classes: Array) -> None:
+    """Labels that as floats stand for several integers, where integers are the classes, and the other way about."""
+    if sorted((labels.dtype.kind, classes.dtype.kind)) not in (["f", "i"], ["f", "u"]):
+        return
+    large = np.abs(labels.astype(np.float64)) >= EXACT
+    if large.any():
+        i = int(large.argmax())
+        raise ValueError(
+            f"{name}[{i}]={labels[i]} has dtype {labels.dtype}, the classes have {classes.dtype}: expected the same, "
+            "as floats beyond 2**53 stand for several integers"
+        )
+
+
 def _label_array(name: str, y: Any) -> Array:
     """Labels as an array of one kind: booleans, integers, floats, strings or ordered objects."""
     check.refuse_sparse_and_masked(name, y)
@@ -243,7 +263,8 @@ def _label_array(name: str, y: Any) -> Array:
 def as_they_are_meant(name: str, y: Any, labels: Array) -> Array:
     """The array that NumPy makes of y, with objects as strings or numbers; refused where NumPy changes a label.
 
-    It makes strings of numbers and NaN among strings, and drops null characters at their end.
+    It makes strings of numbers and NaN among strings, drops null characters at their end, and makes floats of integers
+    that only uint64 holds, and of those among floats.
     """
     if labels.dtype.kind == "T":
         labels = labels.astype(object)
@@ -251,6 +272,9 @@ def as_they_are_meant(name: str, y: Any, labels: Array) -> Array:
         objects = np.asarray(y, object)
         _of_one_kind(name, objects)
         refuse_nulls(name, objects)
+    if labels.dtype.kind == "f" and not hasattr(y, "dtype") and labels.size and np.abs(labels).max() >= EXACT:
+        objects = np.asarray(y, object)
+        labels = objects if any(isinstance(label, int | np.integer) for label in objects.flat) else labels
     return _of_one_kind(name, labels) if labels.dtype.kind == "O" else labels
 
 
@@ -277,10 +301,32 @@ def _of_one_kind(name: str, labels: Array) -> Array:
         return labels.astype(bool)
     try:
         if numbers and all(issubclass(t, int | np.integer) for t in types):
-            return labels.astype(np.int64)
+            return _as_integers(labels)
         if numbers and all(issubclass(t, int | float | np.number) for t in types):
-            return labels.astype(np.float64)
+            return _as_floats(name, labels)
     except OverflowError:
         raise ValueError(f"{name} holds integers of more than 64 bits: expected smaller labels or values") from None
     names = ", ".join(sorted(t.__name__ for t in types))
     raise TypeError(f"{name} holds objects of type {names}: expected labels of one type, strings, integers or booleans")
+
+
+def _as_integers(labels: Array) -> Array:
+    """Of 64 bits, without a sign where only that holds them."""
+    try:
+        return labels.astype(np.int64)
+    except OverflowError:
+        if min(labels.flat) < 0:
+            raise
+        return labels.astype(np.uint64)
+
+
+def _as_floats(name: str, labels: Array) -> Array:
+    """Integers among floats; refused where rounding may make one label of several, but not among values."""
+    floats: Array = labels.astype(np.float64)
+    if not _has_fractions(floats):
+        for label in labels.flat:
+            if isinstance(label, int | np.integer) and int(label) != int(float(label)):
+                raise ValueError(
+                    f"{name} holds {label} among floats, which round it: expected integers alone, or of at most 2**53"
+                )
+    return floats

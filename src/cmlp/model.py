@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import validation as check
+from .kernels import kernels
 from .labels import Task
 from .network import Network
 from .scores import accuracy, r2
@@ -154,7 +155,8 @@ class Model:
         if outputs.ndim != 2:
             raise ValueError(f"X has shape {np.shape(X)}: expected (n, {self.n_features_in_})")
         n = len(outputs)
-        weights = check.weights("sample_weight", sample_weight, n, self.network.dtype, self.network._kernels)
+        double = np.dtype(np.float64)  # whatever the network's precision
+        weights = check.weights("sample_weight", sample_weight, n, double, kernels(double))
         return score_of(self._task, outputs, self._task.targets("y", y, n), weights)
 
     def save(self, path: Any) -> None:

@@ -25,14 +25,16 @@ def r2(predicted: Array, actual: Array, weights: Array | None) -> float:
 
     A constant output counts 1 if it is predicted exactly and 0 if not; what has no weight is not looked at.
     """
-    counted = actual if weights is None else actual[weights > 0]
+    if weights is not None and not weights.all():
+        counted = weights > 0
+        predicted, actual, weights = predicted[counted], actual[counted], weights[counted]
     own = _power(actual)
     common = np.maximum(own, _power(predicted))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # the quotient may be beyond any float
         smaller = np.ldexp(actual, -own)
         spread = _mean((smaller - _mean(smaller, weights)) ** 2, weights)
         residual = _mean((np.ldexp(actual, -common) - np.ldexp(predicted, -common)) ** 2, weights)
-        constant = (counted.min(axis=0) == counted.max(axis=0)) | (spread == 0)
+        constant = (actual.min(axis=0) == actual.max(axis=0)) | (spread == 0)
         quotient = np.ldexp(residual / np.where(constant, 1, spread), 2 * (common - own))
         scores = np.where(constant, (residual == 0).astype(float), 1 - quotient)
         return float(scores.mean())

@@ -207,6 +207,8 @@ def array_of(name: str, value: Any, what: str) -> Array:
         return np.asarray(value)
     except ValueError as error:  # ragged
         raise ValueError(f"{name}: expected a rectangular array of {what} ({error})") from None
+    except np.ma.MaskError:  # among integers in a list
+        raise ValueError(f"{name} has masked entries: expected none, fill or drop them first") from None
     except OF_THE_CALLERS as error:  # as of a tensor with a gradient
         raise TypeError(f"{name}: expected an array of {what} ({error})") from error
 
@@ -218,7 +220,7 @@ def refuse_sparse_and_masked(name: str, value: Any) -> None:
 
 
 def refuse_masked(name: str, value: Any) -> None:
-    """Masked entries, in lists of arrays too; among numbers in a list they become NaN, which is refused as such."""
+    """Masked entries, in lists of arrays too; among numbers in a list they become NaN, and among integers an error."""
     if isinstance(value, SEQUENCES):
         if not value or isinstance(value[0], NUMBERS):
             return
@@ -240,23 +242,21 @@ def _columns_of(frame: Any) -> list[Any]:
     return list(columns) if isinstance(columns, Iterable) else []
 
 
-def column_names(frame: Any) -> Array | None:
-    """Of a data frame whose columns are all named by strings."""
+def column_names(frame: Any, name: str = "X") -> Array | None:
+    """Of a data frame whose columns are named by strings; refused where only some of them are."""
     found = _columns_of(frame)
-    return np.array(found, object) if found and all(isinstance(name, str) for name in found) else None
+    texts = [isinstance(each, str) for each in found]
+    if any(texts) and not all(texts):
+        raise TypeError(f"{name} has columns {shown(found)}: expected names that are all strings, or none of them")
+    return np.array(found, object) if any(texts) else None
 
 
 def same_columns(name: str, frame: Any, known: Array | None) -> None:
     """Refuses a data frame with columns other than these, or in another order, where both have names."""
     if known is None:
         return
-    found = column_names(frame)
-    if found is None:
-        given = _columns_of(frame)
-        if any(isinstance(each, str) for each in given):
-            raise TypeError(f"{name} has columns {shown(given)}: expected names that are all strings, as in fit")
-        return
-    if np.array_equal(found, known):
+    found = column_names(frame, name)
+    if found is None or np.array_equal(found, known):
         return
     if sorted(found) == sorted(known):
         i = int((found != known).argmax())

@@ -430,8 +430,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     def _weights(self, y: Array, sample_weight: Array | None) -> Array | None:
         if self.class_weight is None:
             return sample_weight
-        by_class = self._class_weights(y)
-        return by_class if sample_weight is None else sample_weight * by_class
+        name, weights = "class_weight by sample", self._class_weights(y)
+        if sample_weight is not None:
+            with np.errstate(over="ignore", under="ignore"):  # refused below
+                name, weights = "class_weight * sample_weight", weights * sample_weight
+        return check.weights(name, weights, len(y), self._network.dtype, self._network._kernels)
 
     def _class_weights(self, y: Array) -> Array:
         if isinstance(self.class_weight, dict) and not self._is_multilabel():

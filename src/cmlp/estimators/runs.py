@@ -68,12 +68,13 @@ class Run:
     def hold_out(self, X: Any, y: Any, targets: Array) -> None:
         """Sets samples aside to validate on, as scikit-learn chooses them."""
         estimator, weights = self.estimator, self.samples.weights
-        rows, held = train_test_split(
-            self.samples.rows,
-            random_state=estimator._random_state,
-            test_size=estimator.validation_fraction,
-            stratify=estimator._strata(targets),
-        )
+        with naming("validation_fraction", "one that leaves enough samples to train on and to validate on"):
+            rows, held = train_test_split(
+                self.samples.rows,
+                random_state=estimator._random_state,
+                test_size=estimator.validation_fraction,
+                stratify=estimator._strata(targets),
+            )
         if len(held) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
