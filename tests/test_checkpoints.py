@@ -262,7 +262,8 @@ CHANGES = {
     "random_state, or the parameters that a warm start begins with": lambda: trained(random_state=1, checkpoint="run"),
     "X_val or y_val": lambda: trained(**OTHERS, checkpoint="run"),
     "early_stopping=True (False there), X_val or y_val": lambda: trained(early_stopping=True, checkpoint="run"),
-    "scoring=loss (False there)": lambda: trained(scoring="loss", checkpoint="run"),
+    "scoring=loss (None there)": lambda: trained(scoring="loss", checkpoint="run"),
+    "scoring=a function (None there)": lambda: trained(scoring=lambda *_: 0.0, checkpoint="run"),
     "random_state": lambda: trained(random_state=None, checkpoint="run"),
 }
 
@@ -362,15 +363,25 @@ def test_a_write_that_fails_does_not_end_the_training(path, monkeypatch, problem
 
 # ---- others at the same place, or beside it -----------------------------------------------------------------
 
+
+def fails_with(code):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
 LONG = "experiment-with-a-long-name-of-2026-fold-"  # longer than what a temporary name shows of it
 
 
 @pytest.mark.parametrize("name", ["run.checkpoint", LONG + "1"])
-@pytest.mark.parametrize("locks", [pytest.param(True, marks=posix), False])
+@pytest.mark.parametrize("locks", [pytest.param(True, marks=posix), False, pytest.param("refused", marks=posix)])
 def test_what_killed_writes_have_left_is_swept(tmp_path, monkeypatch, name, locks):
     """Where there are no locks, an hour later."""
     if not locks:
         monkeypatch.setattr(files, "fcntl", None)
+    elif locks == "refused":
+        monkeypatch.setattr(files.fcntl, "flock", fails_with(errno.ENOLCK))
     path, stem = tmp_path / name, files._stem(name)
     old, young = (path.with_name(f"{stem}{digit * 16}.part") for digit in "0f")
     others = [
@@ -383,7 +394,7 @@ def test_what_killed_writes_have_left_is_swept(tmp_path, monkeypatch, name, lock
     os.utime(young)
     trained(checkpoint=path, max_iter=1)
     assert not old.exists()
-    assert young.exists() != locks
+    assert young.exists() == (locks is not True)
     assert all(path.with_name(file).exists() for file in others)
 
 
@@ -621,6 +632,102 @@ def test_these_are_refused_for_their_content_alone(tmp_path, run):
     assert_same(hostile.trained(path, run), hostile.trained(path, run))
     if run != "none":
         assert_same(hostile.trained(path, run), hostile.trained(None, run))
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.2}])
+def test_a_warm_start_with_another_seed_is_another_training(path, options):
+    """Its parameters are those of the first fit, whatever the seed."""
+
+    def train(seed, epochs, checkpoint):
+        model = trained_estimator(warm_start=True, max_iter=3, **options)
+        return model.set_params(random_state=seed, max_iter=epochs, checkpoint=checkpoint).fit(X, y)
+
+    train(1, 5, path)
+    before = path.read_bytes()
+    for seed in (2, np.random.RandomState(2)):
+        with pytest.raises(ValueError, match=r"holds another training, which differs in random_state: expected"):
+            train(seed, 9, path)
+    assert path.read_bytes() == before
+    for _ in range(2):
+        assert_same(train(1, 9, path), train(1, 9, None))
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+def test_a_file_that_cannot_be_read_for_a_moment_is_still_this_trainings(path, monkeypatch, code):
+    """As on a network whose server tells another time of the last change."""
+
+    def hinder(state):
+        monkeypatch.undo()
+        if state.epoch == CRASH:
+            os.utime(path)
+            monkeypatch.setattr(files, "read", fails_with(code))
+
+    with pytest.warns(UserWarning, match=f"could not be written after epoch 5: .*{os.strerror(code)}") as warned:
+        model = trained(checkpoint=path, checkpoint_every=1, callbacks=hinder)
+    assert len([each for each in warned if "checkpoint" in str(each.message)]) == 1
+    assert_same(trained(checkpoint=path, callbacks=crash), model)
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_written_anew(path, monkeypatch):
+    def vanish(state):
+        monkeypatch.undo()
+        if state.epoch == CRASH:
+            os.utime(path)
+            monkeypatch.setattr(files, "read", fails_with(errno.ENOENT))
+
+    model = trained(checkpoint=path, checkpoint_every=1, callbacks=vanish)
+    assert_same(trained(checkpoint=path, callbacks=crash), model)
+
+
+def test_a_checkpoint_holds_what_its_checksum_is_of(path, monkeypatch):
+    """Whatever a callback's thread does to the network while it is written."""
+    header = files._header
+
+    def interfere(state):
+        if state.epoch == CRASH:
+            monkeypatch.setattr(
+                files, "_header", lambda *args: (header(*args), state.model.network.parameters.fill(3))[0]
+            )
+        elif state.epoch > CRASH:
+            raise Crash
+
+    with pytest.raises(Crash):
+        trained(checkpoint=path, checkpoint_every=CRASH, callbacks=interfere)
+    assert not (files.read(path)[0]["parameters"] == 3).all()
+
+
+WEIGHTS = np.full(90, 1e300)
+ESTIMATORS_DIFFER = {
+    "being one of cmlp.fit or of an estimator": lambda path: trained(checkpoint=path),
+    "learning_rate_init=0.5 (0.02 there)": lambda path: trained(learning_rate_init=0.5, checkpoint=path),
+    "sample_weight or class_weight": lambda path: weighted(path).fit(X, y, sample_weight=WEIGHTS),
+    "alpha=0.5 (0.0001 there)": lambda path: weighted(path, alpha=0.5).fit(X, y),
+    "learning_rate=cosine (constant there)": lambda path: weighted(path, learning_rate="cosine").fit(X, y),
+}
+
+
+def weighted(path, **options):
+    return cmlp.MLPClassifier((7, 5), learning_rate_init=0.02, random_state=0, checkpoint=path, **options)
+
+
+@pytest.mark.parametrize("change", ESTIMATORS_DIFFER)
+def test_a_refusal_speaks_of_what_was_given(path, change):
+    trained_estimator(checkpoint=path, max_iter=2)
+    with pytest.raises(ValueError, match=re.escape(f"which differs in {change}: expected")):
+        ESTIMATORS_DIFFER[change](path)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda marks: marks.update({f"more {i}": "1" for i in range(999)}), lambda marks: marks.pop("y")]
+)
+def test_a_file_with_other_marks_is_refused_in_words(tmp_path, change):
+    path = tmp_path / "run.checkpoint"
+    path.write_bytes(hostile.changed("seed", lambda arrays, told: change(told["marks"])))
+    with pytest.raises(
+        ValueError, match=r"differs in the marks \['.*, as those of another version of cmlp: "
+    ) as caught:
+        hostile.trained(path, "seed")
+    assert len(str(caught.value)) < 500 + len(str(path))
 
 
 def test_a_relative_path_stays_where_it_was(path, monkeypatch):

@@ -400,3 +400,25 @@ def test_a_network_is_read_and_copied_while_another_thread_trains_it(layer_sizes
     np.testing.assert_array_equal(net.parameters, alone.parameters)
     assert reads
     assert all(reads)
+
+
+@pytest.mark.usefixtures("eager_threads")
+@pytest.mark.parametrize("width", [8, 200])
+def test_a_model_is_saved_while_another_thread_trains_its_network(width, tmp_path):
+    """Each file loads, with a mixture of what the parameters were."""
+    X, y = inputs(200, 5), classes(200, 3)
+    model, over = cmlp.fit(X, y, hidden_layer_sizes=width, max_iter=1, random_state=0), threading.Event()
+
+    def train():
+        while not over.is_set():
+            model.network.fit(X, y, learning_rate=1e-3)
+
+    def save():
+        try:
+            for _ in range(20):
+                model.save(tmp_path / "m")
+                assert np.isfinite(cmlp.load(tmp_path / "m").predict_proba(X)).all()
+        finally:
+            over.set()
+
+    at_once([train, save])

@@ -19,6 +19,7 @@ import pytest
 
 import cmlp
 import cmlp.files
+import cmlp.saved
 from model_files import TASKS, assert_same_model, samples, saved_bytes, trained
 
 on_posix = pytest.mark.skipif(os.name != "posix", reason="a POSIX file system")
@@ -123,6 +124,25 @@ def test_what_load_would_refuse_is_not_saved(tmp_path):
     for model, problem in ((broken, "parameters are not all finite"), (odd, "its history holds 'low'")):
         with a_save_that_fails(tmp_path, True) as path, pytest.raises(ValueError, match=problem):
             cmlp.save(model, path)
+
+
+@pytest.mark.parametrize("moment", ["files._header", "files._checksum", "saved._description"])
+def test_what_another_thread_does_to_the_parameters_meanwhile_is_not_saved(moment, tmp_path, monkeypatch):
+    """Neither between the checksum and the writing, nor after they were found to be finite."""
+    model, path = pickle.loads(pickle.dumps(trained("str"))), tmp_path / "m"
+    module, name = getattr(cmlp, moment.split(".")[0]), moment.split(".")[1]
+    function = getattr(module, name)
+
+    def interfering(*arguments):
+        result = function(*arguments)
+        model.network.parameters[:] = np.nan
+        return result
+
+    monkeypatch.setattr(module, name, interfering)
+    cmlp.save(model, path)
+    monkeypatch.undo()
+    assert np.isnan(model.network.parameters).all()
+    assert_same_model(cmlp.load(path), trained("str"))
 
 
 @on_posix

@@ -31,6 +31,13 @@ WORDS = {  # what a mark stands for among the arguments
     "validation": "X_val or y_val",
     "held_out": "the samples held out",
     "X": "X",
+    "epsilon_outside": "being one of cmlp.fit or of an estimator",
+}
+FOLLOWS = {  # marks that differ because that one does, or any
+    "start": "network",
+    "alpha": "sample_weight",  # an estimator's is scaled with the weights
+    "held_out": "",
+    "epsilon_outside": "",
 }
 LOST_ON_THE_WAY = ("verbose", "n_threads")  # of the options: they change nothing of the result
 HISTORY = (
@@ -87,7 +94,8 @@ class Checkpoint:
                 raise self._another("random_state")
             with self._refusing():
                 randomness.set_state(random, randomness.from_json(random, start))
-        self._random, self._random_start = random, randomness.state_of(random)
+        start = json.dumps(randomness.state_of(random), default=randomness.as_json)
+        self._random, self._random_start = random, json.loads(start)  # as a file gives it back
 
     def attach(
         self, network: Network, solver: Solver, history: History, samples: Samples, order: Array | None,
@@ -137,10 +145,11 @@ class Checkpoint:
             return False
         try:  # what the system tells may have changed by itself, on a network for one
             found = _read(self._place)[1]
-        except (OSError, ModelFileError):
+        except FileNotFoundError:
+            return False
+        except ModelFileError:
             return True
-        start = json.loads(json.dumps(self._random_start, default=randomness.as_json))
-        return bool(found["marks"] != self._marks or found["random"]["start"] != start)
+        return bool(found["marks"] != self._marks or found["random"]["start"] != self._random_start)
 
     def _warn_once(self) -> None:
         if not self._warned:
@@ -169,7 +178,7 @@ class Checkpoint:
             "history": {name: getattr(self._history, name) for name in HISTORY},
             "random": {"start": self._random_start, "now": randomness.state_of(self._random)},
         }
-        present = {name: array for name, array in arrays.items() if array is not None}
+        present = {name: array.copy() for name, array in arrays.items() if array is not None}
         text = json.dumps(described, default=randomness.as_json)
         self._known = files.write(self._place, present, {"format": FORMAT, "training": text})
         self._warned = False
@@ -177,6 +186,8 @@ class Checkpoint:
     def _restore(self, found: dict[str, Any]) -> None:
         if found["marks"] != self._marks:
             raise self._another(differences(found["marks"], self._marks))
+        if found["random"]["start"] != self._random_start:  # of a warm start, whose parameters do not depend on it
+            raise self._another("random_state")
         with self._refusing():
             self._check(found)
             random = randomness.from_json(self._random, found["random"]["now"])
@@ -275,12 +286,13 @@ class Checkpoint:
 
 def differences(found: dict[str, Any], marks: dict[str, Any]) -> str:
     """In words; what follows from another difference is left out."""
-    names = [name for name in marks if found.get(name) != marks[name]]
-    if "network" in names:
-        names = [name for name in names if name != "start"]
-    if len(names) > 1:
-        names = [name for name in names if name != "held_out"]
-    said = {name: f"{name}={_plain(marks[name])} ({_plain(found.get(name))} there)" for name in names}
+    names = [name for name in marks if name in found and found[name] != marks[name]]
+    if not names:
+        return f"the marks {check.shown(sorted(set(found) ^ set(marks)))}, as those of another version of cmlp"
+    for name, cause in FOLLOWS.items():
+        if name in names and (cause in names if cause else len(names) > 1):
+            names.remove(name)
+    said = {name: f"{name}={_plain(marks[name])} ({_plain(found[name])} there)" for name in names}
     return ", ".join(WORDS.get(name) or said[name] for name in names)
 
 
@@ -347,7 +359,7 @@ def marks_of(network: Network, asked: Options, samples: Samples, held: Any, scor
         "sample_weight": digest(samples.weights),
         "validation": digest(held),
         "held_out": digest(samples.rows),
-        "scoring": scoring if isinstance(scoring, str) else callable(scoring),
+        "scoring": "a function" if callable(scoring) else str(scoring),
     }
 
 

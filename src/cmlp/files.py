@@ -46,7 +46,8 @@ MALFORMED = (  # what may come of a description that lies
 def write(path: Any, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> Identity:
     """Writes the file beside its place and moves it there: at any moment the old file or the new one is whole.
 
-    A symbolic link stays one: what it points to is replaced.
+    A symbolic link stays one: what it points to is replaced.  The arrays are read twice, for the checksum and for the
+    file: what another thread may change meanwhile is to be given as a copy.
     """
     path = _place(file_path(path))
     blocks = [np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for array in arrays.values()]
@@ -123,15 +124,23 @@ def _remove_if_left(path: str) -> None:
     """Unless somebody holds a lock on it; where there are no locks, if it is old."""
     with contextlib.suppress(OSError):
         if fcntl is None:
-            if time.time() - os.stat(path).st_mtime > OLD:
-                os.unlink(path)
+            _remove_if_old(path)
             return
         handle = _open_at_once(path, os.O_RDWR)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.unlink(path)
+        except (BlockingIOError, PermissionError):
+            pass  # somebody holds one, in either of the system's words
+        except OSError:  # a file system without locks
+            _remove_if_old(path)
         finally:
             os.close(handle)
+
+
+def _remove_if_old(path: str) -> None:
+    if time.time() - os.stat(path).st_mtime > OLD:
+        os.unlink(path)
 
 
 def identity(path: str) -> Identity | None:

@@ -30,7 +30,10 @@ LABEL_BYTES = 2**24  # that labels may take, or 8 times what the parameters take
 
 def write(path: Any, network: Network, task: Task, history: History, feature_names: Array | None) -> None:
     """Tensors W_1, b_1, ... and, as metadata, everything else in JSON; refuses what `read` would."""
-    if not np.isfinite(network.parameters).all():
+    arrays = {}
+    for layer, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), 1):
+        arrays[f"W_{layer}"], arrays[f"b_{layer}"] = W.copy(), b.copy()  # another thread may train the network
+    if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("the model's parameters are not all finite: a file of them would not load")
     text = json.dumps(_description(network, task, history, feature_names))
     described = json.loads(text)
@@ -40,9 +43,6 @@ def write(path: Any, network: Network, task: Task, history: History, feature_nam
         check.names("feature_names", described["feature_names"], network.layer_sizes[0])
     except files.MALFORMED as error:
         raise ValueError(f"a file of this model would not load ({type(error).__name__}: {error})") from None
-    arrays = {}
-    for layer, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), 1):
-        arrays[f"W_{layer}"], arrays[f"b_{layer}"] = W, b
     files.write(path, arrays, {"format": FORMAT, "model": text})
 
 
