@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -35,3 +37,14 @@ class ModelFileError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.problem)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """What NumPy says in places where there is no memory: nothing, which Python calls a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        if "without setting an exception" not in str(error) and "without exception set" not in str(error):
+            raise
+        raise MemoryError("NumPy found no memory") from error

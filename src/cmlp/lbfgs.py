@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .exceptions import memory_errors
 from .network import Network
 from .training import Samples
 from .validation import Array
@@ -66,10 +67,11 @@ def minimise(
 
     with network._engine:
         try:
-            result = minimize(
-                loss_and_gradient, reached.copy(), method="L-BFGS-B", jac=True, callback=note,
-                options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
-            )  # fmt: skip
+            with memory_errors():
+                result = minimize(
+                    loss_and_gradient, reached.copy(), method="L-BFGS-B", jac=True, callback=note,
+                    options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
+                )  # fmt: skip
         except BaseException as error:
             with np.errstate(over="ignore"):
                 network.parameters[:] = reached

@@ -19,7 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import validation as check
-from ..exceptions import DivergenceError
+from ..exceptions import DivergenceError, memory_errors
 from ..fitting import opened_checkpoint
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
 from ..training import History, Samples, Solver
@@ -112,7 +112,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             events = FitEvents(self, X, y, None if incremental else sample_weight)
             before, draft = self.__dict__.copy(), self._as_it_is()
             kept = None if incremental or not self.warm_start else _parameters_of(before)
-            with _memory_errors():
+            with memory_errors():
                 run = draft._prepared(X, y, sample_weight, incremental, X_val, y_val, classes)
             epochs = run.watch.history.n_iter_
             self._swap(draft.__dict__)
@@ -418,17 +418,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 def _of_our_own(rows: Any) -> Any:
     """Sparse rows whose columns and starts nobody else can change, a callback for instance, once they are checked."""
     return (rows[0], *(indices.copy() for indices in rows[1:])) if isinstance(rows, tuple) else rows
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """What NumPy's indexing says where there is no memory: nothing, which Python calls a SystemError."""
-    try:
-        yield
-    except SystemError as error:
-        if "without setting an exception" not in str(error) and "without exception set" not in str(error):
-            raise
-        raise MemoryError("no memory for a part of the samples") from error
 
 
 def _parameters_of(held: dict[str, Any]) -> Array | None:
