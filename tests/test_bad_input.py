@@ -1395,6 +1395,14 @@ def test_labels_that_floats_round_are_not_compared_with_integers():
     assert whole.score(SAMPLES, np.ones(N)) == whole.score(SAMPLES, np.ones(N, int))
 
 
+@pytest.mark.parametrize(("name", "each"), [("class_weight", 1e300), (r"class_weight \* sample_weight", 1e30)])
+def test_weights_that_overflow_are_named_by_what_they_are_made_of(name, each):
+    sample_weight = np.full(N, 1e20) if "sample" in name else None
+    class_weight = dict.fromkeys(range(3), each)
+    with pytest.raises(ValueError, match=rf"^{name}\[0\]=inf"):
+        cmlp.fit(SAMPLES, CLASSES, class_weight=class_weight, sample_weight=sample_weight, dtype="float32", **QUICK)
+
+
 def test_large_numbers_among_values_are_taken_as_they_are():
     for y in ([0.5, 2**60 + 1] * 6, [1e300, 2] * 6, [2.0**70, 2**53] * 6):
         assert cmlp.fit(SAMPLES, y, loss="huber", **QUICK).task == "regression"

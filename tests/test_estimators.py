@@ -1063,6 +1063,23 @@ def test_too_few_samples_to_hold_out_are_named():
         cmlp.MLPClassifier(early_stopping=True).fit(X[48:52], y[48:52])
 
 
+@pytest.mark.parametrize("kinds", [(np.int64, np.uint64), (np.uint64, np.int64), (np.int64, float), (float, np.int64)])
+def test_labels_that_numpy_would_compare_as_floats_are_refused(kinds):
+    X = np.random.default_rng(0).standard_normal((12, 4))
+    known, other = (np.array([2**53, 2**53 + 2, 1] * 4).astype(kind) for kind in kinds)
+    trained = cmlp.MLPClassifier(max_iter=2, random_state=0)
+    refused = pytest.raises(
+        ValueError, match=r"^y(_val)? has dtype \S+, the classes have \S+: expected the same beyond"
+    )
+    with refused:
+        clone(trained).fit(X, known, X_val=X, y_val=other)
+    trained.partial_fit(X, known, classes=np.unique(known))
+    with refused:
+        trained.partial_fit(X, other)
+    small = (np.array([1, 3, 1] * 4).astype(kind) for kind in kinds)
+    clone(trained).partial_fit(X, next(small), classes=[1, 3]).partial_fit(X, next(small))
+
+
 def test_integers_in_lists_are_labels_as_they_are():
     X, y = load("iris")
     labels = (np.array([2**63, 2**63 + 1, 1], np.uint64)[y]).tolist()

@@ -624,6 +624,17 @@ def test_columns_are_those_of_fit(frames, call, tmp_path):
             method(frames(X, [*names[:3], "w"]), *rest)
 
 
+def test_a_row_of_a_data_frame_has_its_columns_too():
+    pandas = pytest.importorskip("pandas")
+    X, y = real_data("iris")
+    model = cmlp.fit(pandas.DataFrame(X, columns=list("abcd")), y, max_iter=3, random_state=0)
+    row = pandas.Series(X[0], list("abcd"))
+    assert model.predict(row) == model.predict(X[0])
+    with pytest.raises(ValueError, match="X has its columns in another order, 'd' at 0: expected 'a'"):
+        model.predict(row[::-1])
+    assert model.predict(pandas.Series(X[0])) == model.predict(X[0])
+
+
 def test_a_model_of_an_array_knows_no_columns(frames):
     X, y = real_data("iris")
     model = cmlp.fit(X, y, max_iter=3, random_state=0)

@@ -16,6 +16,7 @@ from .model import Model, score_of
 from .network import Network, precision
 from .options import Options
 from .progress import Progress, say
+from .randomness import unmoved_if_refused
 from .training import Samples, Solver, Watch, hold_out, train
 from .validation import Array
 from .weights import moderate
@@ -372,7 +373,7 @@ def fit(
     saved = opened_checkpoint(checkpoint, checkpoint_every, options.solver)
     if saved is not None:
         saved.begin_random(random, given=random_state is not None)
-    with check.unmoved_if_refused(random_state):
+    with unmoved_if_refused(random_state):
         columns = check.column_names(X)
         X = check.numeric_array("X", X)
         check.rows_of("X", X, None)
@@ -384,8 +385,9 @@ def fit(
             (X.shape[1], *hidden, task.outputs), activation, task.loss, chosen, random, out_activation, quantile
         )  # fmt: skip
         X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
+        name = _weights_name(class_weight, sample_weight)
         weights = _by_class(task, class_weight, "y", targets, weights, chosen)
-        weights = _relative(check.weights("sample_weight", weights, len(X), chosen, network._kernels))
+        weights = _relative(check.weights(name, weights, len(X), chosen, network._kernels))
         model = Model(network, task, feature_names_in_=columns)
         rows, held = _validation_set(model, X, targets, weights, X_val, y_val, class_weight, options, random)
         validate = None if held is None else _validator(model, held, scoring, y_val)
@@ -510,11 +512,17 @@ def _by_class(
     """Sample weights times the weights of the samples' classes."""
     if class_weight is None:
         return weights
-    factors = task.class_weights(class_weight, targets).astype(dtype)
+    with np.errstate(over="ignore", under="ignore"):  # refused afterwards
+        factors = task.class_weights(class_weight, targets).astype(dtype)
+        product = factors if weights is None else factors * weights
     if not factors.any():
         raise ValueError(f"class_weight is zero for every class in {name}: expected at least one positive weight")
-    with np.errstate(over="ignore", under="ignore"):  # refused afterwards
-        return factors if weights is None else factors * weights
+    return product
+
+
+def _weights_name(class_weight: Any, sample_weight: Any) -> str:
+    given = {"class_weight": class_weight, "sample_weight": sample_weight}
+    return " * ".join(name for name, value in given.items() if value is not None)
 
 
 def _check_scoring(scoring: Any) -> None:

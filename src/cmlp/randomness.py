@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,18 @@ def set_state(random: RandomSource, state: dict[str, Any]) -> None:
         random.set_state(state)
     else:
         random.bit_generator.state = state
+
+
+@contextmanager
+def unmoved_if_refused(random: Any) -> Iterator[None]:
+    """Sets a caller's source of random numbers back where anything is raised within."""
+    before = state_of(random) if isinstance(random, np.random.RandomState | np.random.Generator) else None
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            set_state(random, before)
+        raise
 
 
 def as_json(value: Any) -> Any:

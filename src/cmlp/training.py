@@ -245,9 +245,10 @@ class Samples(NamedTuple):
         """The rows on their own."""
         if len(self.rows) == len(self.y) or isinstance(self.X, tuple):
             return self
-        weights = None if self.weights is None else self.weights[self.rows]
+        weights = None if self.weights is None else self.weights.take(self.rows)
         rows = np.arange(len(self.rows), dtype=np.intp)
-        return Samples(self.X[self.rows], self.y[self.rows], weights, rows, self.relative)
+        X, y = (array.take(self.rows, axis=0) for array in (self.X, self.y))  # indexing would not name a MemoryError
+        return Samples(X, y, weights, rows, self.relative)
 
 
 class Keeper(Protocol):

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -155,24 +154,6 @@ def random_source(name: str, value: Any) -> RandomSource:
     return np.random.RandomState(seed)
 
 
-@contextmanager
-def unmoved_if_refused(random: Any) -> Iterator[None]:
-    """Sets a caller's source of random numbers back where anything is raised within."""
-    before: Any = None
-    if isinstance(random, np.random.RandomState):
-        before = random.get_state(legacy=False)
-    elif isinstance(random, np.random.Generator):
-        before = random.bit_generator.state
-    try:
-        yield
-    except BaseException:
-        if isinstance(random, np.random.RandomState):
-            random.set_state(before)
-        elif isinstance(random, np.random.Generator):
-            random.bit_generator.state = before
-        raise
-
-
 def state(kind: str, value: Any, needed: Iterable[str] = ()) -> dict[str, Any]:
     """What a pickle or a copy keeps of an object, with all that is needed; it may be of another version of cmlp."""
     if not isinstance(value, dict):
@@ -238,7 +219,8 @@ def refuse_masked(name: str, value: Any) -> None:
 
 
 def _columns_of(frame: Any) -> list[Any]:
-    columns = getattr(frame, "columns", None)
+    """Of a data frame; a row of one, a Series, has them in its index."""
+    columns = getattr(frame, "columns", getattr(frame, "index", None))
     return list(columns) if isinstance(columns, Iterable) else []
 
 

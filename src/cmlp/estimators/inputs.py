@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, _check_y, validate_da
 from .. import validation as check
 from ..labels import as_they_are_meant, refuse_nulls
 from ..network import Network
+from ..randomness import unmoved_if_refused
 from ..validation import Array
 
 LONGEST_MESSAGE = 800
@@ -143,7 +144,7 @@ def leaving_random_state(prepare: Prepare) -> Prepare:
 
     @functools.wraps(prepare)
     def prepared(estimator: Any, *arguments: Any) -> Any:
-        with check.unmoved_if_refused(estimator.random_state):
+        with unmoved_if_refused(estimator.random_state):
             return prepare(estimator, *arguments)
 
     return prepared  # type: ignore[return-value]
