@@ -48,7 +48,7 @@ BEYOND = re.compile(
     r"|v(?!cvtps2ph)\w+(?:[ps]h|bf16)\b)"
 )
 ALLOWED = {"baseline": set(), "cpu": set(), "call": set(), "avx2": {"VEX", "newer"}, "avx512": {"VEX", "EVEX", "newer"}}
-LINKERS = {"___dso_handle", "__mh_dylib_header"}  # what zig's adds on macOS
+LINKERS = {"___dso_handle", "__mh_dylib_header", "_init", "_fini"}  # what zig adds on macOS, and musl's crti.o
 EXPECTED = {"avx2": "VEX", "avx512": "EVEX"}
 
 
@@ -124,9 +124,9 @@ def wrong_symbols(stem: str, module: lief.Binary) -> Iterator[str]:
     if isinstance(module, lief.PE.Binary):
         exported = {entry.name for entry in module.get_export().entries} if module.has_exports else set()
     else:
-        exported = {symbol.name for symbol in module.exported_symbols}
+        exported = {symbol.name for symbol in module.exported_symbols} - LINKERS
     if isinstance(module, lief.MachO.Binary):
-        exported = {name.removeprefix("_") for name in exported - LINKERS}
+        exported = {name.removeprefix("_") for name in exported}
     if not exported & init:
         yield f"no PyInit_{stem} among the exported symbols"
     if exported - init:
