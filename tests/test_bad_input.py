@@ -396,7 +396,9 @@ ONE_TARGET = {
     "a fraction": (0.5, r"y\[0\]=0\.5: expected class indices, integers from 0 to 2$"),
     "NaN": (NAN, r"y\[0\]=nan: expected class indices, integers from 0 to 2$"),
     "huge": (2**70, r"y\[0\]=1\.18\d*e\+21: expected class indices, integers from 0 to 2$"),
-    "a short row": ([0.5, 0.5], r"y has shape \(1, 2\): expected \(1, 3\) or \(1,\)$"),
+    "a short row": ([0.5, 0.5], r"y has shape \(2,\): expected a class index or \(3,\)$"),
+    "an index with an axis": ([1], r"y has shape \(1,\): expected a class index or \(3,\)$"),
+    "a batch of rows": ([[0.0, 0.0, 1.0]], r"y has shape \(1, 3\): expected a class index or \(3,\)$"),
     "a row of another sum": ([0.5, 0.5, 0.5], r"y\[0\] sums to 1\.5: cross_entropy expects rows that sum to 1$"),
 }
 
@@ -711,11 +713,12 @@ INTEGERS = {  # parameter: (calls, what is expected, values outside, kinds that 
 FLAGS = {"shuffle": (FIT, MODEL), "nesterov": (STEP, FIT), "nesterovs_momentum": (MODEL,), "early_stopping": (MODEL,)}
 OF_NO_FLAG = {**OF_WRONG_KIND, "0": 0, "1": 1, "1.0": 1.0, "NaN": NAN, "'True'": "True", "'auto'": "auto"}
 
+RATES = "constant, invscaling, adaptive, cosine, one_cycle; the rate itself is learning_rate_init"
 DISTANCES = "squared_error, absolute_error, huber, log_cosh, quantile"
 NAMES = {
     "solver": ((STEP, FIT), "sgd, adam, adamw, rmsprop", ["lbfgs", "SGD", "sgd ", "", "ada\0m"]),
     "solver ": ((MODEL,), "sgd, adam, adamw, rmsprop, lbfgs", ["LBFGS", "SGD", "sgd ", "", "ada\0m"]),
-    "learning_rate": ((MODEL,), "constant, invscaling, adaptive, cosine, one_cycle", ["linear", "Constant", ""]),
+    "learning_rate": ((MODEL,), RATES, ["linear", "Constant", ""]),
     "loss": (("Network",), f"cross_entropy, binary_cross_entropy, poisson, {DISTANCES}", ["mse", "log_loss", ""]),
     "loss ": ((MODEL,), f"cross_entropy, binary_cross_entropy, {DISTANCES}, poisson", ["mse", "hinge", ""]),
     "scoring": ((MODEL,), "accuracy, r2, loss", ["f1", "Accuracy", ""]),
@@ -984,7 +987,7 @@ def model_cases():
     }
     for where, call in calls.items():
         for value in (None, net(), Odd(), "x", {}, cmlp.Model):
-            message = pattern("model", value, "a cmlp.Model, as cmlp.fit returns it")
+            message = pattern("model", value, "a cmlp.Model, as cmlp.fit returns it; a Network can be pickled")
             yield Case(f"{where}: model={value!r:.20}", bound(call, value), TypeError, message)
     needs = r"^predict_proba needs a classifier: this model is a regression$"
     yield Case(
@@ -1393,6 +1396,19 @@ def test_labels_that_floats_round_are_not_compared_with_integers():
         ):
             model_of_labels.score(SAMPLES, y)
     assert whole.score(SAMPLES, np.ones(N)) == whole.score(SAMPLES, np.ones(N, int))
+
+
+def test_one_target_of_a_regression():
+    for outputs, y, expected in ((1, [1.0, 2.0], r"a number or \(1,\)"), (2, 1.0, r"\(2,\)"), (2, [1.0], r"\(2,\)")):
+        net = cmlp.Network((4, 3, outputs), loss="squared_error", random_state=0)
+        with pytest.raises(ValueError, match=rf"^y has shape \(.*\): expected {expected}$"):
+            net.step(SAMPLES[0], y)
+    net = cmlp.Network((4, 3, 1), loss="squared_error", random_state=0)
+    assert net.loss(SAMPLES[0], 1.0) == net.loss(SAMPLES[0], [1.0])
+
+
+def test_numbers_of_few_bits_in_a_list_are_labels():
+    assert cmlp.fit(SAMPLES, [np.float16(label) for label in CLASSES], **QUICK).task == "multiclass"
 
 
 @pytest.mark.parametrize(("name", "each"), [("class_weight", 1e300), (r"class_weight \* sample_weight", 1e30)])

@@ -797,7 +797,7 @@ def test_what_a_callback_cannot_assign_ends_the_fit(options, shape, words):
 
 UNSUITABLE = {
     "roc_auc": (ValueError, r"^scoring='roc_auc': .*multi_class.*; expected one that suits y"),
-    "precision": (ValueError, r"^scoring='precision': .*multiclass"),
+    "precision": (ValueError, r"^scoring='precision': .*(multiclass|pos_label=1 is not a valid label)"),
     "no number": (TypeError, r"^scoring=<function .* returned None: expected a number"),
     "text": (TypeError, r"^scoring=<function .* returned '1': expected a number"),
     "an array": (TypeError, r"^scoring=<function .* returned array.*: expected a number"),

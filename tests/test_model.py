@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import cmlp
-from cmlp.labels import MANY_CLASSES, read_task
+from cmlp.labels import FEW_SAMPLES, MANY_CLASSES, read_task
 
 QUICK = {"hidden_layer_sizes": (32,), "learning_rate_init": 0.02, "max_iter": 40, "random_state": 0}
 PRECISION = {"float64": 1e-12, "float32": 1e-6}
@@ -333,6 +333,20 @@ def test_a_loss_that_does_not_fit_the_labels(y, loss):
         read_task(y, loss)
 
 
+@pytest.mark.parametrize("parts", [{"task": "multiclass"}, {"network": None}])
+def test_a_model_of_other_parts_is_refused(parts):
+    X, y = real_data("iris")
+    fitted = cmlp.fit(X, y, max_iter=2, random_state=0)
+    with pytest.raises(TypeError, match=r"^(task='multiclass'|network=None): expected a (Task|Network), as cmlp\.fit"):
+        cmlp.Model(**{"network": fitted.network, "task": fitted._task, **parts})
+
+
+def test_counts_as_classes_are_warned_of():
+    X, y = real_data("diabetes")
+    with pytest.warns(UserWarning, match="214 different whole numbers as int64 .* pass loss='squared_error'"):
+        cmlp.fit(X, y.astype(np.int64), max_iter=1)
+
+
 @pytest.mark.parametrize("dtype", ["int64", "float64"])
 def test_many_whole_floats_as_classes_are_warned_of(dtype):
     with pytest.warns(UserWarning, match=f"{MANY_CLASSES + 1} different whole numbers as {dtype}") as caught:
@@ -345,7 +359,7 @@ def test_many_whole_floats_as_classes_are_warned_of(dtype):
     ("y", "options"),
     [
         (np.arange(float(MANY_CLASSES)), {}),
-        (np.arange(2 * MANY_CLASSES + 2) % (MANY_CLASSES + 1), {}),
+        (np.arange(FEW_SAMPLES * (MANY_CLASSES + 1)) % (MANY_CLASSES + 1), {}),
         (np.arange(MANY_CLASSES + 1.0), {"loss": "squared_error"}),
         (np.arange(MANY_CLASSES + 1.0) + 0.5, {}),
     ],
@@ -622,6 +636,8 @@ def test_columns_are_those_of_fit(frames, call, tmp_path):
             ValueError, match=r"X has columns \['w'\] and lacks \['petal width'\]: expected those of fit"
         ):
             method(frames(X, [*names[:3], "w"]), *rest)
+        with pytest.raises(ValueError, match=r"X lacks \['petal width'\]: expected those of fit"):
+            method(frames(X[:, :3], names[:3]), *rest)
 
 
 def test_a_row_of_a_data_frame_has_its_columns_too():

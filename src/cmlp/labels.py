@@ -15,6 +15,7 @@ from .validation import Array
 CLASS_LOSSES = ("cross_entropy", "binary_cross_entropy")
 REGRESSION_LOSSES = (*DISTANCES, "poisson")
 MANY_CLASSES = 30
+FEW_SAMPLES = 5  # for each class, of integers: more likely a regression
 EXACT = 2**53  # up to which float64 holds every integer
 INDICATORS = np.dtype(np.int64)
 
@@ -180,7 +181,7 @@ def _classes(labels: Array, loss: str | None) -> Task:
     if len(classes) < 2:
         raise ValueError(f"y has one class, {check.shown(classes.tolist())}: expected two or more")
     numbers, many = labels.dtype.kind in "iuf", len(classes) > MANY_CLASSES
-    if numbers and many and (labels.dtype.kind == "f" or len(classes) > len(labels) / 2):
+    if numbers and many and (labels.dtype.kind == "f" or len(classes) > len(labels) / FEW_SAMPLES):
         warnings.warn(
             f"y holds {len(classes)} different whole numbers as {labels.dtype} and is read as classes; for regression, "
             "pass loss='squared_error'",
@@ -272,7 +273,7 @@ def as_they_are_meant(name: str, y: Any, labels: Array) -> Array:
         objects = np.asarray(y, object)
         _of_one_kind(name, objects)
         refuse_nulls(name, objects)
-    if labels.dtype.kind == "f" and not hasattr(y, "dtype") and labels.size and np.abs(labels).max() >= EXACT:
+    if labels.dtype.kind == "f" and not hasattr(y, "dtype") and labels.size and float(np.abs(labels).max()) >= EXACT:
         objects = np.asarray(y, object)
         labels = objects if any(isinstance(label, int | np.integer) for label in objects.flat) else labels
     return _of_one_kind(name, labels) if labels.dtype.kind == "O" else labels

@@ -48,6 +48,9 @@ class Model:
     def __init__(
         self, network: Network, task: Task, history: History | None = None, feature_names_in_: Array | None = None
     ):
+        for name, value, kind in (("network", network, Network), ("task", task, Task)):
+            if not isinstance(value, kind):
+                raise TypeError(f"{name}={check.shown(value)}: expected a {kind.__name__}, as cmlp.fit gives it")
         self.network = network
         self._task = task
         self._history = history if history is not None else History()
@@ -264,7 +267,9 @@ def save(model: Model, path: Any) -> None:
 
 def _model(model: Any) -> Model:
     if not isinstance(model, Model):
-        raise TypeError(f"model={check.shown(model)}: expected a cmlp.Model, as cmlp.fit returns it")
+        raise TypeError(
+            f"model={check.shown(model)}: expected a cmlp.Model, as cmlp.fit returns it; a Network can be pickled"
+        )
     return model
 
 

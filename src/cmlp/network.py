@@ -532,13 +532,21 @@ class Network(Caller):
     def _rows(self, X: Any, name: str = "X") -> Array:
         return check.samples(name, X, self.layer_sizes[0], self.dtype, self._kernels)
 
+    def _target(self, y: Any) -> Array:
+        """One sample's, (C,); an integer under cross_entropy, a number for one output."""
+        target, C = check.numeric_array("y", y), self.layer_sizes[-1]
+        alone = "a class index or " if self.loss_name == "cross_entropy" else "a number or " if C == 1 else ""
+        if target.shape != (C,) and (target.ndim or not alone):
+            raise ValueError(f"y has shape {target.shape}: expected {alone}({C},)")
+        return target
+
     def _batch(
         self, X: Any, y: Any, sample_weight: Any, one: bool = True, name: str = "X"
     ) -> tuple[Array, Array, Array | None]:
         """Samples, targets and weights as the engine takes them; one sample becomes a batch of one."""
         X = check.numeric_array(name, X)
         if X.ndim == 1 and one:
-            X, y = self._sample(X, name)[None], check.numeric_array("y", y)[None]
+            X, y = self._sample(X, name)[None], self._target(y)[None]
             if sample_weight is not None:
                 sample_weight = check.numeric_array("sample_weight", sample_weight).reshape(-1)
         X = self._rows(X, name)

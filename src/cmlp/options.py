@@ -11,6 +11,7 @@ from .network import SOLVERS
 from .threads import checked_threads
 
 SCHEDULES = ("constant", "invscaling", "adaptive", "cosine", "one_cycle")
+RATE = "; the rate itself is learning_rate_init"
 EVERY_SOLVER = (*SOLVERS, "lbfgs")
 AUTO_BATCH = 200
 LARGEST = float(np.finfo(np.float32).max)  # of what either precision computes with
@@ -51,7 +52,7 @@ class Options(NamedTuple):
             solver=check.choice("solver", self.solver, EVERY_SOLVER),
             alpha=check.number("alpha", self.alpha, 0, LARGEST),
             batch_size=self._checked_batch_size(),
-            learning_rate=check.choice("learning_rate", self.learning_rate, SCHEDULES),
+            learning_rate=check.choice("learning_rate", self.learning_rate, SCHEDULES, RATE),
             learning_rate_init=check.number("learning_rate_init", self.learning_rate_init, 0, LARGEST, open_low=True),
             power_t=self.power_t,
             max_iter=check.whole("max_iter", self.max_iter, 1),

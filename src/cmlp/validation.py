@@ -107,12 +107,12 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, options: Iterable[str]) -> str:
+def choice(name: str, value: Any, options: Iterable[str], remark: str = "") -> str:
     """One of several names."""
     options = tuple(options)
     if not isinstance(value, str) or value not in options:
         error = ValueError if isinstance(value, str) else TypeError
-        raise error(f"{name}={shown(value)}: expected one of {', '.join(options)}")
+        raise error(f"{name}={shown(value)}: expected one of {', '.join(options)}{remark}")
     return value
 
 
@@ -248,9 +248,9 @@ def same_columns(name: str, frame: Any, known: Array | None) -> None:
     new, missing = (
         [each for each in some if each not in set(others)] for some, others in ((found, known), (known, found))
     )
-    raise ValueError(
-        f"{name} has columns {shown(new)} and lacks {shown(missing)}: expected those of fit, in their order"
-    )
+    said = [f"{verb} {shown(columns)}" for verb, columns in (("has columns", new), ("lacks", missing)) if columns]
+    twice = f"has columns {shown(list(found))}"  # where none is new and none is missing
+    raise ValueError(f"{name} {' and '.join(said) or twice}: expected those of fit, in their order")
 
 
 def names(name: str, value: Any, n: int) -> Array | None:
