@@ -6,6 +6,8 @@ import fractions
 import functools
 import inspect
 import re
+import subprocess
+import sys
 import tempfile
 from decimal import Decimal
 
@@ -1405,6 +1407,38 @@ def test_one_target_of_a_regression():
             net.step(SAMPLES[0], y)
     net = cmlp.Network((4, 3, 1), loss="squared_error", random_state=0)
     assert net.loss(SAMPLES[0], 1.0) == net.loss(SAMPLES[0], [1.0])
+
+
+def test_long_doubles_that_float64_merges_are_no_labels():
+    labels = np.array([2**53, 2**53 + 1, 1], np.longdouble)
+    if labels[0] == labels[1]:
+        pytest.skip("long double is float64 here")
+    with pytest.raises(ValueError, match=r"^y\[1\]=9007199254740993(\.0)? is no float64: expected classes that are"):
+        cmlp.fit(SAMPLES, np.tile(labels, 4), **QUICK)
+    assert cmlp.fit(SAMPLES, np.tile(labels + 0.5, 4), loss="squared_error", **QUICK).task == "regression"
+    assert cmlp.fit(SAMPLES, np.tile([1, 2, 3], 4).astype(np.longdouble), **QUICK).task == "multiclass"
+
+
+def test_the_callers_handling_of_floating_point_errors_does_not_matter():
+    tiny, net = np.full(4, 1e-310), fresh("float32")
+    weights = np.r_[1e-320, np.ones(N - 1)]
+    with np.errstate(all="raise"):
+        net(tiny), net.forward(tiny), net.loss(tiny, 1), net.step(tiny, 1)
+        net.parameters = np.full(len(net.parameters), 1e-310)
+        for solver in ("adam", "lbfgs"):
+            options = {**QUICK, "solver": solver, "dtype": "float32"}
+            cmlp.fit(SAMPLES, CLASSES, sample_weight=weights * 1e300, **{**options, "dtype": "float64"})
+            trained = cmlp.fit(SAMPLES, CLASSES, sample_weight=weights, **options)
+            trained.predict(tiny), trained.score(SAMPLES, CLASSES, weights)
+
+
+def test_strings_are_labels_where_comparisons_with_bytes_are_errors():
+    code = f"""
+import cmlp
+for labels in (["a", "b", ""], [b"a", b"b", b""]):
+    cmlp.fit({SAMPLES[:3].tolist()}, labels, max_iter=1)
+"""
+    subprocess.run([sys.executable, "-bb", "-W", "ignore:::sklearn", "-c", code], check=True)
 
 
 def test_numbers_of_few_bits_in_a_list_are_labels():

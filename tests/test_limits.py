@@ -164,6 +164,26 @@ def test_no_home(home, tmp_path):
 
 
 @linux
+def test_a_folder_that_is_no_more(tmp_path):
+    """Relative paths lead nowhere, and are named."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    code = """
+import os
+model = cmlp.fit(X, y, max_iter=2)
+os.rmdir(os.getcwd())
+for call in (lambda: cmlp.save(model, "x"), lambda: cmlp.load("x"), lambda: cmlp.fit(X, y, checkpoint="x")):
+    try:
+        call()
+    except FileNotFoundError as error:
+        assert error.filename == "x", error
+    else:
+        sys.exit("no error")
+"""
+    child(code, cwd=folder)
+
+
+@linux
 def test_a_read_only_system(tmp_path):
     """Folders that may not be written to: as another user, or as root without its powers."""
     shutil.copytree(PACKAGE, tmp_path / "cmlp", ignore=shutil.ignore_patterns("__pycache__"))

@@ -692,6 +692,8 @@ def test_the_network_of_a_model_is_its_own():
     model = cmlp.fit(X, y, max_iter=3, random_state=0)
     expected = model.predict_proba(X)
     for network in (cmlp.Network((4, 7)), cmlp.Network((4, 3)), None):
+        with pytest.raises(TypeError, match=r"^feature_names_in_=3: expected strings or None"):
+            model.feature_names_in_ = 3
         with pytest.raises(AttributeError, match=r"^network of a Model cannot be set: expected an array assigned"):
             model.network = network
     np.testing.assert_array_equal(model.predict_proba(X), expected)
@@ -704,6 +706,6 @@ def test_the_network_of_a_model_is_its_own():
 def test_pickled_names_are_checked(names, error):
     X, y = real_data("iris")
     model = cmlp.fit(X, y, max_iter=1)
-    model.feature_names_in_ = names
+    model.__dict__["feature_names_in_"] = names
     with pytest.raises(error, match="feature_names_in_"):
         pickle.loads(pickle.dumps(model))

@@ -331,15 +331,17 @@ def test_a_callback_stops_lbfgs(scipy_optimize):
     assert not model.converged_
 
 
-def test_an_exception_of_a_callback_leaves_lbfgs_at_its_iteration(scipy_optimize):
+@pytest.mark.parametrize("error", [RuntimeError, StopIteration])
+def test_an_exception_of_a_callback_leaves_lbfgs_at_its_iteration(scipy_optimize, error):
+    """Also the one that SciPy takes for a wish to stop."""
     models = []
 
     def fails(state):
         models.append(state.model)
         if state.epoch == 3:
-            raise RuntimeError("enough")
+            raise error("enough")
 
-    with pytest.raises(RuntimeError, match="enough"):
+    with pytest.raises(error, match="enough"):
         fitted(*table(), solver="lbfgs", max_iter=500, callbacks=fails)
     expected = fitted(*table(), solver="lbfgs", max_iter=3)
     np.testing.assert_allclose(models[0].network.parameters, expected.network.parameters, rtol=1e-12)

@@ -311,7 +311,9 @@ def test_a_wrong_command_explains_itself(arguments, capsys):
     with pytest.raises(SystemExit) as e:
         main(arguments)
     assert e.value.code == 2
-    assert "usage: python -m cmlp" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "usage: python -m cmlp" in said
+    assert "demo" not in arguments or re.search(r"(many|0|-1): expected an integer from [01] to 4294967295", said)
 
 
 # ---- the choice of kernels --------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from cmlp.kernels import built
 
 pytest.importorskip("lief")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
-from wheel_contents import FORMATS, main, problems, wrong_instructions
+from wheel_contents import FORMATS, extension, main, problems, wrong_instructions
 
 linux = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64") or not shutil.which("gcc") or not shutil.which("objdump"),
@@ -128,6 +128,16 @@ def test_a_file_that_breaks_a_rule(name, data, problem, tmp_path):
 def test_a_wheel_without_modules(tmp_path):
     assert problems(wheel(tmp_path, [], {"cmlp/__init__.py": ""})) == ["no compiled module"]
     assert main([]) == 2
+
+
+BEYOND = "vdpbf16ps vcvtph2psx vmovw vbcstnebf162ps vfmaddsubps vfmsubaddpd vpmacsdd vprotb vpshaq vphaddbd rdpid clwb"
+WITHIN = "vphaddd vphaddw vprold vprolvq vpshufb vpmovwb vfmaddsub132ps vfmsubadd231pd vcvtps2ph vpmaddwd vmovd rdtsc"
+
+
+@pytest.mark.parametrize(("mnemonics", "kinds"), [(BEYOND, {"beyond x86-64-v4"}), (WITHIN, {"VEX", None})])
+def test_instructions_by_name(mnemonics, kinds):
+    for mnemonic in mnemonics.split():
+        assert extension(b"\xc5" if mnemonic.startswith("v") else b"\x0f", mnemonic) in kinds, mnemonic
 
 
 @linux

@@ -44,8 +44,9 @@ NEWER = re.compile(
 BEYOND = re.compile(
     r"(?:v?aes|v?pclmul|v?sha(?:1|256|512)|adcx|adox|rdrand|rdseed|v?gf2p8|movdir|v?sm[34]|tile|tdp|xbegin|vphadd[dw]?q"
     r"|vpcom(?!press)|vpdp|vpmadd52|vpopcnt|vpshufbit|vperm[it]2b|vpermb|vpmultishift|vp(?:compress|expand)[bw]"
-    r"|vpsh[lr]d[vwdq]|vcvtne|vp2intersect|v(?:4f|p4d)|vexp2|vrcp28|vrsqrt28|vgatherpf|vscatterpf|vfn?m(?:add|sub)[ps][sd]\b"
-    r"|v(?!cvtps2ph)\w+(?:[ps]h|bf16)\b)"
+    r"|vpsh[lr]d[vwdq]|vcvtne|vp2intersect|v(?:4f|p4d)|vexp2|vrcp28|vrsqrt28|vgatherpf|vscatterpf|vdpbf16|vcvtph2psx"
+    r"|vmovw|vbcstne|vfn?m(?:add|sub|addsub|subadd)[ps][sd]\b|vpmac|vpmadcs|vprot|vpsha|vphaddu|vphadd[bw][dq]|vfrcz"
+    r"|rdpid|clwb|enqcmd|extrq|insertq|v(?!cvtps2ph)\w+(?:[ps]h|bf16)\b)"
 )
 ALLOWED = {"baseline": set(), "cpu": set(), "call": set(), "avx2": {"VEX", "newer"}, "avx512": {"VEX", "EVEX", "newer"}}
 LINKERS = {"___dso_handle", "__mh_dylib_header", "_init", "_fini"}  # what zig adds on macOS, and musl's crti.o

@@ -18,10 +18,9 @@ def trace() -> None:
 
 def _whole(least: int) -> Callable[[str], int]:
     def integer(text: str) -> int:
-        number = int(text)
-        if not least <= number < 2**32:
-            raise ValueError
-        return number
+        if not (text.isdecimal() and least <= int(text) < 2**32):
+            raise argparse.ArgumentTypeError(f"{text}: expected an integer from {least} to {2**32 - 1}")
+        return int(text)
 
     return integer
 

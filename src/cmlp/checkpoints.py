@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -71,8 +70,7 @@ class Checkpoint:
         self.every = check.whole("checkpoint_every", every, 1)
         self.outcome: str | None = None
         self.news: str | None = None
-        here = "" if os.path.isabs(self.path) else os.getcwd()
-        self._place = os.path.join(here, self.path)  # wherever the process goes
+        self._place = files.absolute(self.path)
         self._known = files.identity(self._place)
         self._warned = False
         self._arrays: dict[str, Array] = {}

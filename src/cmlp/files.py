@@ -181,11 +181,17 @@ def _naming(path: str) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, path) from error
 
 
+def absolute(path: str) -> str:
+    """Where a path points to now, wherever the process goes."""
+    with _naming(path):
+        return path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+
+
 def _place(path: str) -> str:
     """Where a file is to be written, past any symbolic links; refuses what must not become a file."""
     with _naming(path):
         os.stat(os.path.dirname(path) or os.curdir)  # as a/../b is refused where there is no a, which realpath forgets
-    place = os.path.realpath(path)
+        place = os.path.realpath(path)
     if os.path.islink(place):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     if path.endswith(("/", os.sep)):

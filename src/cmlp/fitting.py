@@ -501,8 +501,9 @@ def _relative(weights: Array | None) -> Array | None:
     """Sample weights scaled to a mean of one, by way of a maximum of one so that no sum overflows."""
     if weights is None:
         return None
-    share = weights / weights.max()
-    scaled: Array = share * share.dtype.type(len(share) / share.sum(dtype=np.float64))
+    with np.errstate(under="ignore"):
+        share = weights / weights.max()
+        scaled: Array = share * share.dtype.type(len(share) / share.sum(dtype=np.float64))
     return scaled
 
 

@@ -257,8 +257,19 @@ def _label_array(name: str, y: Any) -> Array:
         raise TypeError(f"{name} has dtype {labels.dtype}: expected booleans, numbers or strings")
     if labels.dtype.kind == "f":
         check.finite(name, labels)
-        labels = labels if labels.dtype.itemsize <= 8 else labels.astype(np.float64)
+        labels = labels if labels.dtype.itemsize <= 8 else _in_float64(name, labels)
     return labels
+
+
+def _in_float64(name: str, labels: Array) -> Array:
+    """Of long double: values are rounded, classes must not be."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = labels.astype(np.float64)
+    wrong = rounded != labels
+    if wrong.any() and not _has_fractions(labels):
+        first = check.entry(name, labels, int(wrong.argmax()))
+        raise ValueError(f"{first} is no float64: expected classes that are, integers or strings")
+    return rounded
 
 
 def as_they_are_meant(name: str, y: Any, labels: Array) -> Array:
@@ -282,7 +293,7 @@ def as_they_are_meant(name: str, y: Any, labels: Array) -> Array:
 def refuse_nulls(name: str, labels: Array) -> None:
     """Of strings as objects, where others are to become arrays of them."""
     for label in set(labels.flat):
-        if label[-1:] in ("\0", b"\0"):
+        if label and label[-1] in ("\0", 0):  # 0 in bytes
             raise ValueError(
                 f"{name} holds {check.shown(label)}: expected labels that do not end in a null character, which NumPy "
                 "drops"

@@ -49,6 +49,7 @@ def minimise(
     start = network.parameters.copy()
     reached, losses = start.astype(np.float64), [np.inf]
     iterations = 0
+    raised: StopIteration | None = None
 
     def loss_and_gradient(theta: Array) -> tuple[float, Array]:
         precise.parameters[:] = theta
@@ -56,13 +57,17 @@ def minimise(
         return loss, gradient.copy()
 
     def note(intermediate_result: Any) -> None:
-        nonlocal iterations
+        nonlocal iterations, raised
         iterations += 1
         reached[:] = intermediate_result.x
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             network.parameters[:] = reached
         losses.append(float(intermediate_result.fun))
-        if iteration_ends(iterations, losses[-1]) is True:
+        try:
+            stopped = iteration_ends(iterations, losses[-1]) is True
+        except StopIteration as error:  # which SciPy would take for an end that is meant
+            raised, stopped = error, True
+        if stopped:
             raise StopIteration
 
     with network._engine:
@@ -72,8 +77,10 @@ def minimise(
                     loss_and_gradient, reached.copy(), method="L-BFGS-B", jac=True, callback=note,
                     options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol},
                 )  # fmt: skip
+            if raised is not None:
+                raise raised
         except BaseException as error:
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", under="ignore"):
                 network.parameters[:] = reached
             if not isinstance(error, KeyboardInterrupt):
                 raise
@@ -96,7 +103,7 @@ def _in_float64(network: Network, samples: Samples) -> tuple[Network, Any, Array
 
 def _taken_over(network: Network, result: Any, max_iter: int, start: Array) -> Minimum:
     n_iter = min(int(result.nit), max_iter)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         parameters = result.x.astype(network.dtype)
     if not (np.isfinite(parameters).all() and np.isfinite(result.fun)):
         network.parameters[:] = start

@@ -72,6 +72,8 @@ class Model:
             raise AttributeError(
                 "network of a Model cannot be set: expected an array assigned to network.parameters, or a new Model"
             )
+        if name == "feature_names_in_":
+            value = check.names(name, value, self.n_features_in_)
         super().__setattr__(name, value)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

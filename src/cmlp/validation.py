@@ -328,7 +328,7 @@ def _arranged(array: Array, dtype: Any) -> Array:
 
 def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Kernels) -> Array:
     """C-contiguous, aligned, finite, in the network's precision; the array itself where it already is."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         result = _arranged(array, dtype)
     bad = kernels.first_not_finite(result)
     if bad >= 0:

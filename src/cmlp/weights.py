@@ -18,4 +18,5 @@ def moderate(weights: Array) -> tuple[Array, int]:
     power = int(np.frexp(weights.max())[1])
     if -FAR <= power <= FAR:
         return weights, 0
-    return np.ldexp(weights, -power), power
+    with np.errstate(under="ignore"):
+        return np.ldexp(weights, -power), power
