@@ -559,7 +559,8 @@ def test_the_order_in_memory_makes_no_difference(name):
 
 @every_estimator
 def test_arguments_results_and_exceptions_are_documented(name):
-    for method in ("fit", "partial_fit", "predict", *(["predict_proba", "predict_log_proba"] * (name == CLASSIFIER))):
+    of_a_classifier = ["predict_proba", "predict_log_proba", "score"] * (name == CLASSIFIER)
+    for method in ("fit", "partial_fit", "predict", *of_a_classifier):
         documented = inspect.getdoc(getattr(getattr(cmlp, name), method))
         assert all(f"\n{section}\n---" in documented for section in ("Parameters", "Returns", "Raises")), method
 
@@ -1131,6 +1132,64 @@ def test_labels_of_numpys_strings_and_objects():
             np.testing.assert_array_equal(found.predict(X), expected.predict(X))
 
 
+class OnlyAnArray:
+    """What NumPy makes an array of, and nothing else is known of."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+    def __len__(self):
+        return len(self.values)
+
+
+FORMS_OF_LABELS = {
+    "objects": lambda y: y.astype(object),
+    "booleans as objects": lambda y: (y > 0).astype(object),
+    "numbers as objects": lambda y: np.array([(0, 1.0)[i] for i in y], object),
+    "large integers": lambda y: [(1, 2**63)[i] for i in y],
+    "a column of objects": lambda y: y.astype(object).reshape(-1, 1),
+    "NumPy's strings": lambda y: np.array(["a", "b"])[y].astype(np.dtypes.StringDType()),
+    "a buffer": memoryview,
+    "an array's interface": OnlyAnArray,
+    "sparse indicators": lambda y: sparse.coo_matrix(np.stack([y, 1 - y], axis=1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+@pytest.mark.parametrize("form", FORMS_OF_LABELS)
+def test_labels_that_fit_takes_are_scored(form):
+    if form == "NumPy's strings" and not hasattr(getattr(np, "dtypes", None), "StringDType"):
+        pytest.skip("NumPy before 2")
+    X, classes = load("iris")
+    binary = (classes > 0).astype(int)
+    y, weight = FORMS_OF_LABELS[form](binary), random_weights(len(X))
+    model = both(CLASSIFIER, max_iter=3)[1].fit(X, y)
+    wrong = model.predict(X) != (y.toarray() if sparse.issparse(y) else model.classes_[binary])  # ascending in all
+    right = 1 - (wrong.any(axis=1) if wrong.ndim == 2 else wrong)
+    assert model.score(X, y) == pytest.approx(right.mean())
+    assert model.score(X, y, weight) == pytest.approx(np.average(right, weights=weight))
+    model.set_params(scoring="accuracy").fit(X, y, X_val=X, y_val=y)
+    assert model.validation_scores_[-1] == model.score(X, y)
+    scored = [
+        both(CLASSIFIER, max_iter=3, early_stopping=True)[1].set_params(scoring=scoring).fit(X, y)
+        for scoring in (None, "accuracy")
+    ]
+    assert scored[0].validation_scores_ == pytest.approx(scored[1].validation_scores_)
+
+
+@every_estimator
+@pytest.mark.parametrize("form", [OnlyAnArray, memoryview, np.ndarray.tolist])
+def test_samples_that_fit_takes_are_scored(name, form):
+    X, y = load("iris")
+    scoring = "accuracy" if name == CLASSIFIER else "r2"
+    models = [both(name, early_stopping=True, max_iter=3)[1].set_params(scoring=scoring) for _ in range(2)]
+    models[0].fit(form(X), form(y)), models[1].fit(X, y)
+    assert models[0].validation_scores_ == models[1].validation_scores_
+
+
 @pytest.mark.parametrize(("dtype", "labels"), [("Int64", [3, 7, 3]), ("boolean", [False, True, False])])
 def test_classes_of_nullable_types_are_what_they_were(dtype, labels):
     pandas = pytest.importorskip("pandas")
@@ -1444,6 +1503,21 @@ def test_names_of_features_are_kept_and_held_to(frame, name, options):
     assert not hasattr(mine, "feature_names_in_")
     with pytest.warns(UserWarning, match=f"X has feature names, but {name} was fitted without feature names"):
         mine.predict(frame(X))
+
+
+@every_estimator
+@pytest.mark.parametrize("how", ["held out", "X_val"])
+def test_scorers_get_tables_as_they_are(frame, name, how):
+    X, y = load("iris")
+    heard = []
+
+    def score(model, X, y):
+        heard.append((list(X.columns), type(y)))
+        return model.score(X, y)
+
+    model = both(name, early_stopping=True, max_iter=2)[1].set_params(scoring=score)
+    model.fit(frame(X), y, **({"X_val": frame(X), "y_val": y} if how == "X_val" else {}))
+    assert heard == [(NAMES, np.ndarray)] * 2
 
 
 def test_pieces_are_held_to_the_names(frame):

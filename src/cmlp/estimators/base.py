@@ -213,10 +213,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if incremental:
             self._begin_partial_fit(y, classes)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X_given, y_given = X, y
+        X_given = X
         X, y = self._checked("X", X, "y", y, reset=first)
-        if hasattr(X, "tocsr"):
-            X_given = X.tocsr()
         self._take_note(y, incremental)
         sample_weight = checked_weights(sample_weight, X)
         self._random_state = check_random_state(self.random_state)
@@ -250,9 +248,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         samples = Samples(inputs, smoothed, weights, rows, relative=True)
         run = Run(self, network, samples, incremental)
         if X_val is not None:
-            run.validate_on(*self._validation_set(network, X_val, y_val), X_val, y_val)
+            run.validate_on(*self._validation_set(network, X_val, y_val))
         elif self.early_stopping and self.solver != "lbfgs":
-            run.hold_out(X_given, y_given, targets)
+            run.hold_out(_for_scorers(X_given, X), y, targets)
         run.prepare()
         if saved is not None:
             run.go_on(saved)
@@ -262,7 +260,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         X = checked_samples(self, X_name, X, reset, (np.float64, np.float32))
         return X, checked_labels(self, y_name, y, X, numeric=is_regressor(self))
 
-    def _validation_set(self, network: Network, X_val: Any, y_val: Any) -> tuple[Any, Array, Array | None]:
+    def _validation_set(self, network: Network, X_val: Any, y_val: Any) -> tuple[Any, Array, Array | None, Any, Array]:
+        """Rows, targets and weights as the kernels take them; samples and labels as scorers do."""
         X, y = self._checked("X_val", X_val, "y_val", y_val, reset=False)
         self._refuse_unknown("y_val", y)
         n_outputs, _ = self._output(y)
@@ -270,7 +269,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             raise ValueError(f"y_val has {n_outputs} outputs, y has {self.n_outputs_}: expected as many")
         rows = _of_our_own(as_rows("X_val", X, network))
         weights = check.weights("y_val's weights", self._weights(y, None), len(y), network.dtype, network._kernels)
-        return rows, checked_targets("y_val", network, self._encoded(y)), weights
+        return rows, checked_targets("y_val", network, self._encoded(y)), weights, _for_scorers(X_val, X), y
 
     def _scores_by_scorer(self) -> bool:
         return self.scoring is not None and self.scoring != "loss"
@@ -418,6 +417,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 def _of_our_own(rows: Any) -> Any:
     """Sparse rows whose columns and starts nobody else can change, a callback for instance, once they are checked."""
     return (rows[0], *(indices.copy() for indices in rows[1:])) if isinstance(rows, tuple) else rows
+
+
+def _for_scorers(given: Any, checked: Any) -> Any:
+    """A data frame as it is, for the names of its columns; of anything else what was checked."""
+    if hasattr(given, "iloc") or hasattr(given, "columns"):
+        return given
+    return checked.tocsr() if hasattr(checked, "tocsr") else checked
 
 
 def _parameters_of(held: dict[str, Any]) -> Array | None:

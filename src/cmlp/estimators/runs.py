@@ -66,7 +66,7 @@ class Run:
     # ---- validation --------------------------------------------------------------------------------
 
     def hold_out(self, X: Any, y: Any, targets: Array) -> None:
-        """Sets samples aside to validate on, as scikit-learn chooses them."""
+        """Sets samples aside to validate on, as scikit-learn chooses them; X and y are for the scorer."""
         estimator, weights = self.estimator, self.samples.weights
         with naming("validation_fraction", "one that leaves enough samples to train on and to validate on"):
             rows, held = train_test_split(
@@ -82,13 +82,13 @@ class Run:
         if weights is not None and not (weights[rows].any() and weights[held].any()):
             raise ValueError("sample_weight is zero for all samples to train on or for all held out")
         held_weights = None if weights is None else weights[held]
-        raw = (_safe_indexing(X, held), _safe_indexing(y, held)) if estimator._scores_by_scorer() else (None, None)
+        scored = (_safe_indexing(X, held), y[held]) if estimator._scores_by_scorer() else (None, None)
         X_held = chunks(self.samples.X, self.network.layer_sizes[0], held)
-        self._validate_on(X_held, targets[held], held_weights, *raw)
+        self._validate_on(X_held, targets[held], held_weights, *scored)
         self.samples = self.samples._replace(rows=rows)
 
     def validate_on(self, rows: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
-        """Scores on these samples after each epoch; X and y are what they were made of."""
+        """Scores on these samples after each epoch; X and y are for the scorer."""
         self.held = rows, targets, weights
         self._validate_on(chunks(rows, self.network.layer_sizes[0]), targets, weights, X, y)
 
