@@ -852,6 +852,74 @@ def test_an_exception_in_a_later_epoch_leaves_the_best_parameters(solver, who):
     np.testing.assert_array_equal(model.predict_proba(X), best[1])
 
 
+def test_a_warm_start_that_is_undone_leaves_the_solver_what_it_knew():
+    X, y = load("iris")
+    model = both(CLASSIFIER)[1]
+    for _ in range(5):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    undone = copy.deepcopy(model).set_params(warm_start=True, scoring=mine, dropout=0.5, solver="sgd")
+    with pytest.raises(KeyError, match="mine"):
+        undone.fit(X, y, X_val=X, y_val=y)
+    undone.set_params(warm_start=False, scoring=None, dropout=0.0, solver="adam")
+    assert undone._network._engine.settings == model._network._engine.settings
+    assert_same_state(state_of(model), state_of(undone))
+    model.partial_fit(X, y), undone.partial_fit(X, y)
+    assert_same_state(state_of(model), state_of(undone))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_fit_that_is_undone_leaves_the_random_state_where_it_was(solver):
+    X, y = load("iris")
+    random = np.random.RandomState(3)
+    model = both(CLASSIFIER, solver=solver, random_state=random)[1].set_params(scoring=mine)
+    with pytest.raises(KeyError, match="mine"):
+        model.fit(X, y, X_val=X, y_val=y)
+    assert random.randint(2**31) == np.random.RandomState(3).randint(2**31)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_curves_that_a_callback_empties_are_no_sign_of_a_fit_without_an_epoch(validated):
+    X, y = load("iris")
+
+    def fails(state):
+        heard.append(copy.deepcopy(state.model.coefs_))
+        state.model.loss_curve_.clear()
+        if len(heard) == 2:
+            raise RuntimeError("mine")
+
+    heard = []
+    model = both(CLASSIFIER)[1].set_params(callbacks=fails, scoring="loss" if validated else None)
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(X, y, **({"X_val": X, "y_val": y} if validated else {}))
+    assert_same_arrays(model.coefs_, heard[1])
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_callbacks_of_lbfgs_see_the_notes_of_the_iteration(validated):
+    X, y = load("iris")
+    heard, names = [], ("validation_scores_", "validation_loss_curve_", "best_validation_score_")
+
+    def hears(state):
+        model = state.model
+        heard.append((model.n_iter_, model.loss_))
+        assert heard[-1] == (state.epoch, state.loss)
+        scores = [copy.copy(vars(model).get(name)) for name in names]
+        if validated:
+            assert len(scores[0]) == state.epoch
+            assert (scores[0][-1], scores[1][-1]) == (state.validation_score, state.validation_loss)
+            assert scores[2] == max(scores[0])
+        else:
+            assert scores == [None] * 3
+        if state.epoch == 4:
+            raise RuntimeError("mine")
+
+    model = both(CLASSIFIER, solver="lbfgs")[1].set_params(callbacks=hears)
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(X, y, **({"X_val": X, "y_val": y} if validated else {}))
+    assert len(heard) == 4
+    assert (model.n_iter_, model.loss_) == heard[-1]
+
+
 # ---- copies -------------------------------------------------------------------------------------------
 
 

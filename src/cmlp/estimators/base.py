@@ -22,10 +22,12 @@ from .. import validation as check
 from ..exceptions import DivergenceError, memory_errors
 from ..fitting import opened_checkpoint
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
+from ..randomness import unmoved_if_refused
 from ..training import History, Samples, Solver
 from ..validation import Array
+from .before import Before
 from .callbacks import CallbackSupportMixin, FitEvents
-from .inputs import as_rows, checked_labels, checked_samples, checked_weights, leaving_random_state, outputs_of
+from .inputs import as_rows, checked_labels, checked_samples, checked_weights, outputs_of
 from .parameters import CONSTRAINTS
 from .runs import Run, begin_notes, checked_targets
 
@@ -110,18 +112,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     ) -> BaseMLP:  # fmt: skip
         with self._one_fit_at_a_time():
             events = FitEvents(self, X, y, None if incremental else sample_weight)
-            before, draft = self.__dict__.copy(), self._as_it_is()
-            kept = None if incremental or not self.warm_start else _parameters_of(before)
-            with memory_errors():
+            before, draft = Before(self, goes_on=self.warm_start and not incremental), self._as_it_is()
+            with memory_errors(), unmoved_if_refused(self.random_state):
                 run = draft._prepared(X, y, sample_weight, incremental, X_val, y_val, classes)
-            epochs = run.watch.history.n_iter_
+            epochs = run.epochs
             self._swap(draft.__dict__)
             run.estimator = self
             try:
                 run.minimise(events) if run.options.solver == "lbfgs" else run.train(events)
             except BaseException as error:
                 if _undone(error, run, epochs):
-                    self._go_back(before, kept)
+                    self._go_back(before)
                 else:
                     run.watch.restore_best()
                     self._hold(run.network)
@@ -139,12 +140,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             if name in held and held[name] is not value:
                 state[name] = held[name]
 
-    def _go_back(self, before: dict[str, Any], kept: Array | None) -> None:
-        """To the state before the fit, without memory for more."""
-        if kept is not None:
-            before["_network"]._parameters[:] = kept
-            before["_network"]._engine.reset_solver()
-        self._swap(before)
+    def _go_back(self, before: Before) -> None:
+        before.restore()
+        self._swap(before.held)
 
     def _take_in(self, run: Run) -> None:
         """The training goes on from what a callback has assigned to `coefs_` and `intercepts_`."""
@@ -193,7 +191,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             held.update({name: state[name] for name in names if name in state})
         return copied
 
-    @leaving_random_state
     def _prepared(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, classes: Any
     ) -> Run:
@@ -426,11 +423,6 @@ def _for_scorers(given: Any, checked: Any) -> Any:
     return checked.tocsr() if hasattr(checked, "tocsr") else checked
 
 
-def _parameters_of(held: dict[str, Any]) -> Array | None:
-    network = held.get("_network")
-    return None if network is None else network.parameters.copy()
-
-
 def _part_curves(history: History) -> None:
     """From those of the history that it was copied from."""
     for name in ("loss_curve_", "validation_scores_", "validation_loss_curve_"):
@@ -439,7 +431,7 @@ def _part_curves(history: History) -> None:
 
 def _undone(error: BaseException, run: Run, epochs: int) -> bool:
     """Whether a fit that ends so leaves the estimator as it was: where no epoch has ended, or memory has."""
-    if run.watch.history.n_iter_ == epochs:
+    if run.epochs == epochs:
         return not isinstance(error, DivergenceError)
     return isinstance(error, MemoryError) and not run.incremental
 

@@ -214,6 +214,10 @@ class Run:
 
         def iteration_ends(iteration: int, loss: float) -> bool:
             watch.epoch_ends(loss, len(self.samples.rows))
+            self.epochs = estimator.n_iter_ = iteration
+            estimator.loss_ = loss
+            if self.validate is not None:
+                note_validation(estimator, watch.history)
             if estimator.verbose:
                 say(f"Iteration {iteration}, loss = {loss:.8f}")
             events.epoch_begins()
@@ -254,7 +258,7 @@ def options_of(estimator: Any) -> Options:
         shuffle=bool(estimator.shuffle),
         early_stopping=bool(estimator.early_stopping),
         validation_fraction=float(estimator.validation_fraction),
-        n_iter_no_change=estimator.n_iter_no_change,
+        n_iter_no_change=math.inf if estimator.n_iter_no_change == math.inf else int(estimator.n_iter_no_change),
         max_fun=int(estimator.max_fun),
         nesterovs_momentum=bool(estimator.nesterovs_momentum),
         dropout=estimator.dropout,
