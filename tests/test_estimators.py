@@ -793,6 +793,56 @@ def test_what_a_callback_cannot_assign_ends_the_fit(options, shape, words):
     np.testing.assert_array_equal(model.predict(X), same.predict(X))
 
 
+NOT_KEPT = "those from before are not kept"
+SPOILT = {
+    "adam": ({}, NOT_KEPT),
+    "the last epoch": ({"max_iter": 2}, NOT_KEPT),
+    "early stopping": ({"early_stopping": True}, "those of the best validation score are kept"),
+    "lbfgs": ({"solver": "lbfgs"}, "those of the iteration are kept"),
+}
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("case", SPOILT)
+def test_a_callback_that_writes_nan_is_told_from_a_training_that_diverges(case, value):
+    options, kept = SPOILT[case]
+    X, y = load("iris")
+
+    def spoil(state):
+        if state.epoch == 2:
+            state.model.intercepts_[0][1] = value
+
+    model, same = (both(CLASSIFIER, **options)[1] for _ in range(2))
+    with pytest.raises(
+        ValueError, match=rf"^a callback made parameters\[37\]={value}: expected finite.*; {kept}$"
+    ) as error:
+        model.set_params(callbacks=spoil).fit(X, y)
+    assert not isinstance(error.value, cmlp.DivergenceError)
+    if kept == NOT_KEPT:
+        np.testing.assert_equal(model.intercepts_[0][1], value)
+    else:
+        same.set_params(callbacks=lambda state: state.epoch == 2).fit(X, y)
+        assert_same_arrays(model.coefs_, same.coefs_)
+        assert_same_arrays(model.intercepts_, same.intercepts_)
+
+
+@pytest.mark.parametrize("value", [0.0, np.array(0.0), None])
+def test_coefs_that_are_no_list_are_named(value):
+    X, y = load("iris")
+    model = ours(max_iter=2)
+    model.coefs_ = value
+    with pytest.raises(ValueError, match=r"^coefs_=.*: expected a list of arrays, one for each layer"):
+        model.predict(X)
+
+    def delete(state):
+        del state.model.coefs_
+
+    model.set_params(callbacks=delete)
+    with pytest.raises(ValueError, match=r"^coefs_=None: expected a list of arrays, one for each layer"):
+        model.fit(X, y)
+    assert_same_arrays(model.coefs_, ours(max_iter=1).coefs_)
+
+
 # ---- what ends a fit ------------------------------------------------------------------------------------
 
 
@@ -1122,6 +1172,41 @@ def test_class_weights_beyond_the_precision_in_a_validation_set_are_named():
         ValueError, match=r"^class_weight by sample is at most 1e-50, which is zero in float32: expected"
     ):
         model.fit(X.astype(np.float32), y, X_val=X[:9].astype(np.float32), y_val=y[:9])
+
+
+ONLY_RARE, RARE = {0: 0, 1: 0, 2: 1}, np.r_[np.zeros(30, int), np.ones(28, int), 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("weight", "named"), [(None, "class_weight by sample"), (np.ones(60), r"class_weight \* sample_weight")]
+)
+def test_weights_that_leave_a_part_without_any_are_named_by_what_they_are_made_of(weight, named):
+    X = load("iris")[0][:60]
+    model = cmlp.MLPClassifier((3,), early_stopping=True, class_weight=ONLY_RARE, random_state=0)
+    words = "is zero for all the 54 samples to train on, or for all the 6 held out: expected a positive one in each"
+    with pytest.raises(ValueError, match=f"^{named} {words} part, or X_val and y_val$"):
+        model.fit(X, RARE, weight)
+    model.set_params(early_stopping=False, class_weight=dict.fromkeys(range(3), 1e-320))
+    with pytest.raises(ValueError, match=rf"^{named} has \S+ as its largest, and alpha=0\.0001 by that is too large"):
+        model.fit(X, RARE, weight)
+
+
+def test_classes_without_weight_in_a_part_of_the_samples_are_refused_by_its_name():
+    X, y = load("iris")
+    model = cmlp.MLPClassifier((3,), class_weight={2: 0}, random_state=0)
+    words = "expected at least one positive weight"
+    with pytest.raises(ValueError, match=f"^class_weight is zero for every class in y: {words}$"):
+        model.partial_fit(X[y == 2], y[y == 2], classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=f"^class_weight is zero for every class in y_val: {words}$"):
+        model.fit(X, y, X_val=X[y == 2], y_val=y[y == 2])
+
+
+def test_label_smoothing_that_rounds_to_one_is_refused():
+    almost = np.longdouble(1) - np.finfo(np.longdouble).eps / 2
+    if float(almost) < 1:
+        pytest.skip("long double is double")
+    with pytest.raises(ValueError, match=r"^label_smoothing=.*: expected a finite number at least 0 and below 1$"):
+        cmlp.MLPClassifier((3,), label_smoothing=almost).fit(*load("iris"))
 
 
 def test_too_few_samples_to_hold_out_are_named():

@@ -67,8 +67,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _score_outputs(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
         """Accuracy or R2."""
 
-    def _weights(self, y: Array, sample_weight: Array | None) -> Array | None:
-        return sample_weight
+    def _weights(self, y_name: str, y: Array, sample_weight: Array | None) -> tuple[str, Array | None]:
+        """What the samples' weights are made of, and these, still to be checked."""
+        return "sample_weight", sample_weight
 
     def _smoothed(self, network: Network, targets: Array) -> Array:
         return targets
@@ -237,13 +238,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
                 begin_notes(self)
         self._hold(network)
         targets = checked_targets("y", network, self._encoded(y))
-        weights = check.weights(
-            "sample_weight", self._weights(y, sample_weight), len(y), network.dtype, network._kernels
-        )
+        weights_name, weights = self._weights("y", y, sample_weight)
+        weights = check.weights(weights_name, weights, len(y), network.dtype, network._kernels)
         rows = np.arange(len(y), dtype=np.intp)
         inputs, smoothed = _of_our_own(as_rows("X", X, network)), self._smoothed(network, targets)
         samples = Samples(inputs, smoothed, weights, rows, relative=True)
-        run = Run(self, network, samples, incremental)
+        run = Run(self, network, samples, weights_name, incremental)
         if X_val is not None:
             run.validate_on(*self._validation_set(network, X_val, y_val))
         elif self.early_stopping and self.solver != "lbfgs":
@@ -265,7 +265,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if n_outputs != self.n_outputs_:
             raise ValueError(f"y_val has {n_outputs} outputs, y has {self.n_outputs_}: expected as many")
         rows = _of_our_own(as_rows("X_val", X, network))
-        weights = check.weights("y_val's weights", self._weights(y, None), len(y), network.dtype, network._kernels)
+        name, weights = self._weights("y_val", y, None)
+        weights = check.weights(name, weights, len(y), network.dtype, network._kernels)
         return rows, checked_targets("y_val", network, self._encoded(y)), weights, _for_scorers(X_val, X), y
 
     def _scores_by_scorer(self) -> bool:
@@ -326,13 +327,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """The network, or another with what has been assigned to `coefs_` and `intercepts_`.  Of a copy, see above."""
         state = self.__dict__
         views = state.get("_views", ())
-        coefs: Any = state["coefs_"]
+        coefs: Any = state.get("coefs_")
         intercepts: Any = state.get("intercepts_")
         lists = type(coefs) is type(intercepts) is list
         if lists and len(coefs) + len(intercepts) == len(views) and all(map(is_, (*coefs, *intercepts), views)):
             return self._network  # type: ignore[no-any-return]
         for name, given in (("coefs_", coefs), ("intercepts_", intercepts)):
-            if not isinstance(given, list | tuple | np.ndarray):
+            if not isinstance(given, list | tuple | np.ndarray) or getattr(given, "ndim", 1) == 0:
                 raise ValueError(f"{name}={check.shown(given)}: expected a list of arrays, one for each layer")
         sizes, dtype = _sizes_of(coefs, intercepts)
         network = state.get("_network")

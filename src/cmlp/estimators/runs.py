@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing
 from .. import validation as check
 from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError
-from ..fitting import call_back, checked_callbacks, number_of, seed_of
+from ..fitting import call_back, checked_callbacks, number_of, refuse_spoilt, refuse_weightless, seed_of
 from ..lbfgs import minimise
 from ..network import Network
 from ..options import Options
@@ -48,14 +48,16 @@ class Run:
     estimator : MLPClassifier or MLPRegressor
     network : Network
     samples : Samples
+    weights_name : str
+        What their weights are made of.
     incremental : bool
         Whether for partial_fit.
     """
 
-    def __init__(self, estimator: Any, network: Network, samples: Samples, incremental: bool):
+    def __init__(self, estimator: Any, network: Network, samples: Samples, weights_name: str, incremental: bool):
         self.estimator, self.network, self.incremental = estimator, network, incremental
-        self.heard = checked_callbacks(estimator.callbacks)
-        self.samples, self.options = _moderate(samples, options_of(estimator))
+        self.heard, self.weights_name = checked_callbacks(estimator.callbacks), weights_name
+        self.samples, self.options = _moderate(samples, weights_name, options_of(estimator))
         self.options.keep(len(network.layer_sizes) - 2)
         self.saved: Checkpoint | None = None
         self.validate: Validate | None = None
@@ -79,8 +81,7 @@ class Run:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        if weights is not None and not (weights[rows].any() and weights[held].any()):
-            raise ValueError("sample_weight is zero for all samples to train on or for all held out")
+        refuse_weightless(self.weights_name, weights, rows, held)
         held_weights = None if weights is None else weights[held]
         scored = (_safe_indexing(X, held), y[held]) if estimator._scores_by_scorer() else (None, None)
         X_held = chunks(self.samples.X, self.network.layer_sizes[0], held)
@@ -185,7 +186,9 @@ class Run:
     def _call_back(self, events: FitEvents, solver: Solver) -> bool:
         """Whether a callback, of ours or of scikit-learn's, wants the training to end; what it assigns is taken in."""
         stop = call_back(self.heard, self.watch, solver, self.estimator)
-        stop = events.epoch_ends() or stop
+        if events.root is not None:
+            stop = events.epoch_ends() or stop
+            refuse_spoilt(self.watch, solver)
         if self.heard or events.root is not None:
             self.estimator._take_in(self)
         return stop
@@ -278,7 +281,7 @@ def options_of(estimator: Any) -> Options:
     ).checked_extras()
 
 
-def _moderate(samples: Samples, options: Options) -> tuple[Samples, Options]:
+def _moderate(samples: Samples, weights_name: str, options: Options) -> tuple[Samples, Options]:
     """The same loss, alpha / sum of the weights included, where these are not too large or small to compute with."""
     if samples.weights is None:
         return samples, options
@@ -287,8 +290,8 @@ def _moderate(samples: Samples, options: Options) -> tuple[Samples, Options]:
         alpha = float(np.ldexp(options.alpha, -power))
     if alpha > float(np.finfo(weights.dtype).max):
         raise ValueError(
-            f"sample_weight has {samples.weights.max()} as its largest, and alpha={options.alpha} by that is too large "
-            f"for {weights.dtype}: expected larger weights, or alpha=0"
+            f"{weights_name} has {samples.weights.max()} as its largest, and alpha={options.alpha} by that is too "
+            f"large for {weights.dtype}: expected larger weights, or alpha=0"
         )
     return samples._replace(weights=weights), options._replace(alpha=alpha)
 
