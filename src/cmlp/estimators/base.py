@@ -19,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import validation as check
+from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError, memory_errors
 from ..fitting import opened_checkpoint
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
@@ -199,14 +200,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if incremental:
             self._validate_changed()
         hidden = self._hidden()
-        if incremental and self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        if self.early_stopping and self.validation_fraction == 0 and X_val is None and self.solver != "lbfgs":
-            raise ValueError(f"validation_fraction={self.validation_fraction}: expected above 0 with early_stopping")
-        if (X_val is None) != (y_val is None):
-            raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is None: expected both, or neither")
-        if incremental and self.checkpoint is not None:
-            raise ValueError(f"checkpoint={self.checkpoint!r}: expected None for partial_fit, which is an epoch long")
+        self._refuse_contradictions(incremental, X_val, y_val)
         saved = opened_checkpoint(self.checkpoint, self.checkpoint_every, self.solver)
         if incremental:
             self._begin_partial_fit(y, classes)
@@ -215,43 +209,68 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         X, y = self._checked("X", X, "y", y, reset=first)
         self._take_note(y, incremental)
         sample_weight = checked_weights(sample_weight, X)
+        self._begin_random(saved)
+        self.n_outputs_, self.out_activation_ = self._output(y)
+        sizes = (X.shape[1], *hidden, self.n_outputs_)
+        network = self._begun(sizes, X.dtype) if first else self._continued(sizes, incremental)
+        self._hold(network)
+        run = self._run_over(network, X, y, sample_weight, incremental)
+        if X_val is not None:
+            run.validate_on(*self._validation_set(network, X_val, y_val))
+        elif self.early_stopping and self.solver != "lbfgs":
+            run.hold_out(_for_scorers(X_given, X), y)
+        run.prepare()
+        if saved is not None:
+            run.go_on(saved)
+        return run
+
+    def _refuse_contradictions(self, incremental: bool, X_val: Any, y_val: Any) -> None:
+        """Between parameters and arguments that are right on their own."""
+        if incremental and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.early_stopping and self.validation_fraction == 0 and X_val is None and self.solver != "lbfgs":
+            raise ValueError(f"validation_fraction={self.validation_fraction}: expected above 0 with early_stopping")
+        if (X_val is None) != (y_val is None):
+            raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is None: expected both, or neither")
+        if incremental and self.checkpoint is not None:
+            raise ValueError(f"checkpoint={self.checkpoint!r}: expected None for partial_fit, which is an epoch long")
+
+    def _begin_random(self, saved: Checkpoint | None) -> None:
+        """From random_state, or where a checkpoint left off."""
         self._random_state = check_random_state(self.random_state)
         if saved is not None:
             if self.random_state is None:
                 self._random_state = np.random.RandomState()
             saved.begin_random(self._random_state, given=self.random_state is not None)
-        n_outputs, out_activation = self._output(y)
-        sizes = (X.shape[1], *hidden, n_outputs)
-        self.n_outputs_, self.out_activation_ = n_outputs, out_activation
-        if first:
-            network = self._new_network(sizes, X.dtype, self._random_state)
-            self._history, self._optimizer = History(), None
+
+    def _begun(self, sizes: tuple[int, ...], dtype: Any) -> Network:
+        """A new network, with nothing known of any before."""
+        network = self._new_network(sizes, dtype, self._random_state)
+        self._history, self._optimizer = History(), None
+        begin_notes(self)
+        return network
+
+    def _continued(self, sizes: tuple[int, ...], incremental: bool) -> Network:
+        """The network at hand, with copies of what is known of its training."""
+        network = self._fitted_network(sizes)
+        self._history, self._optimizer = copy.copy(self._history), copy.copy(self._optimizer)
+        if not incremental:  # whose one epoch is noted when it is over
+            _part_curves(self._history)
+            self._history.begin_fit()
+        if self.solver == "lbfgs":
+            self._history = History()
             begin_notes(self)
-        else:
-            network = self._fitted_network(sizes)
-            self._history, self._optimizer = copy.copy(self._history), copy.copy(self._optimizer)
-            if not incremental:  # whose one epoch is noted when it is over
-                _part_curves(self._history)
-                self._history.begin_fit()
-            if self.solver == "lbfgs":
-                self._history = History()
-                begin_notes(self)
-        self._hold(network)
+        return network
+
+    def _run_over(self, network: Network, X: Any, y: Array, sample_weight: Array | None, incremental: bool) -> Run:
+        """The samples as the kernels take them, to be trained on."""
         targets = checked_targets("y", network, self._encoded(y))
-        weights_name, weights = self._weights("y", y, sample_weight)
-        weights = check.weights(weights_name, weights, len(y), network.dtype, network._kernels)
+        name, weights = self._weights("y", y, sample_weight)
+        weights = check.weights(name, weights, len(y), network.dtype, network._kernels)
         rows = np.arange(len(y), dtype=np.intp)
         inputs, smoothed = _of_our_own(as_rows("X", X, network)), self._smoothed(network, targets)
         samples = Samples(inputs, smoothed, weights, rows, relative=True)
-        run = Run(self, network, samples, weights_name, incremental)
-        if X_val is not None:
-            run.validate_on(*self._validation_set(network, X_val, y_val))
-        elif self.early_stopping and self.solver != "lbfgs":
-            run.hold_out(_for_scorers(X_given, X), y, targets)
-        run.prepare()
-        if saved is not None:
-            run.go_on(saved)
-        return run
+        return Run(self, network, samples, targets, name, incremental)
 
     def _checked(self, X_name: str, X: Any, y_name: str, y: Any, reset: bool) -> tuple[Any, Array]:
         X = checked_samples(self, X_name, X, reset, (np.float64, np.float32))

@@ -48,15 +48,20 @@ class Run:
     estimator : MLPClassifier or MLPRegressor
     network : Network
     samples : Samples
+    targets : ndarray
+        Those of the samples before any smoothing.
     weights_name : str
         What their weights are made of.
     incremental : bool
         Whether for partial_fit.
     """
 
-    def __init__(self, estimator: Any, network: Network, samples: Samples, weights_name: str, incremental: bool):
+    def __init__(
+        self, estimator: Any, network: Network, samples: Samples, targets: Array, weights_name: str, incremental: bool
+    ):
         self.estimator, self.network, self.incremental = estimator, network, incremental
-        self.heard, self.weights_name = checked_callbacks(estimator.callbacks), weights_name
+        self.targets, self.weights_name = targets, weights_name
+        self.heard = checked_callbacks(estimator.callbacks)
         self.samples, self.options = _moderate(samples, weights_name, options_of(estimator))
         self.options.keep(len(network.layer_sizes) - 2)
         self.saved: Checkpoint | None = None
@@ -67,9 +72,9 @@ class Run:
 
     # ---- validation --------------------------------------------------------------------------------
 
-    def hold_out(self, X: Any, y: Any, targets: Array) -> None:
+    def hold_out(self, X: Any, y: Any) -> None:
         """Sets samples aside to validate on, as scikit-learn chooses them; X and y are for the scorer."""
-        estimator, weights = self.estimator, self.samples.weights
+        estimator, targets, weights = self.estimator, self.targets, self.samples.weights
         with naming("validation_fraction", "one that leaves enough samples to train on and to validate on"):
             rows, held = train_test_split(
                 self.samples.rows,
