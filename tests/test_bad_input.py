@@ -1453,6 +1453,33 @@ def test_weights_that_overflow_are_named_by_what_they_are_made_of(name, each):
         cmlp.fit(SAMPLES, CLASSES, class_weight=class_weight, sample_weight=sample_weight, dtype="float32", **QUICK)
 
 
+@pytest.mark.parametrize(
+    ("sample_weight", "name"), [(None, "class_weight"), (np.ones(N), r"class_weight \* sample_.*")]
+)
+def test_weights_that_leave_a_part_without_any_are_named_by_what_they_are_made_of(sample_weight, name):
+    rare = {0: 0, 1: 0, 2: 0, 3: 1}
+    classes = np.r_[CLASSES[:-1], 3]
+    with pytest.raises(
+        ValueError, match=rf"^{name} is zero for all the \d+ samples to train on, or for all the 1 held"
+    ):
+        cmlp.fit(SAMPLES, classes, early_stopping=True, class_weight=rare, sample_weight=sample_weight, **QUICK)
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}, {"early_stopping": True}], ids=str)
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_a_callback_that_writes_nan_is_told_from_a_training_that_diverges(options, value):
+    def spoil(state):
+        state.model.network.parameters[5] = value
+
+    if options.get("solver") == "lbfgs":
+        pytest.importorskip("scipy")
+    with pytest.raises(
+        ValueError, match=rf"^a callback made parameters\[5\]={value}: expected finite numbers; "
+    ) as error:
+        cmlp.fit(SAMPLES, CLASSES, callbacks=spoil, **{**QUICK, **options})
+    assert not isinstance(error.value, cmlp.DivergenceError)
+
+
 def test_large_numbers_among_values_are_taken_as_they_are():
     for y in ([0.5, 2**60 + 1] * 6, [1e300, 2] * 6, [2.0**70, 2**53] * 6):
         assert cmlp.fit(SAMPLES, y, loss="huber", **QUICK).task == "regression"

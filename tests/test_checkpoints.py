@@ -185,6 +185,13 @@ def test_a_run_that_has_ended_goes_on_for_longer(path, options):
     assert_same(trained(checkpoint=path, max_iter=17, **options), trained(max_iter=17, **options))
 
 
+@pytest.mark.parametrize("patience", [(np.int64(3), 3), (3, np.int32(3)), (np.float64(np.inf), np.inf)])
+def test_numbers_of_another_type_are_those_of_the_same_training(path, patience):
+    for epochs, number in zip((5, 17), patience, strict=True):
+        model = trained_estimator(max_iter=epochs, n_iter_no_change=number, checkpoint=path)
+    assert_same(model, trained_estimator(n_iter_no_change=patience[1]))
+
+
 def test_fewer_epochs_than_a_run_has_behind_it_are_refused(path):
     trained(checkpoint=path, max_iter=6)
     before = path.read_bytes()

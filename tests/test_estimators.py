@@ -559,7 +559,8 @@ def test_the_order_in_memory_makes_no_difference(name):
 
 @every_estimator
 def test_arguments_results_and_exceptions_are_documented(name):
-    for method in ("fit", "partial_fit", "predict", *(["predict_proba", "predict_log_proba"] * (name == CLASSIFIER))):
+    of_a_classifier = ["predict_proba", "predict_log_proba", "score"] * (name == CLASSIFIER)
+    for method in ("fit", "partial_fit", "predict", *of_a_classifier):
         documented = inspect.getdoc(getattr(getattr(cmlp, name), method))
         assert all(f"\n{section}\n---" in documented for section in ("Parameters", "Returns", "Raises")), method
 
@@ -792,6 +793,56 @@ def test_what_a_callback_cannot_assign_ends_the_fit(options, shape, words):
     np.testing.assert_array_equal(model.predict(X), same.predict(X))
 
 
+NOT_KEPT = "those from before are not kept"
+SPOILT = {
+    "adam": ({}, NOT_KEPT),
+    "the last epoch": ({"max_iter": 2}, NOT_KEPT),
+    "early stopping": ({"early_stopping": True}, "those of the best validation score are kept"),
+    "lbfgs": ({"solver": "lbfgs"}, "those of the iteration are kept"),
+}
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("case", SPOILT)
+def test_a_callback_that_writes_nan_is_told_from_a_training_that_diverges(case, value):
+    options, kept = SPOILT[case]
+    X, y = load("iris")
+
+    def spoil(state):
+        if state.epoch == 2:
+            state.model.intercepts_[0][1] = value
+
+    model, same = (both(CLASSIFIER, **options)[1] for _ in range(2))
+    with pytest.raises(
+        ValueError, match=rf"^a callback made parameters\[37\]={value}: expected finite.*; {kept}$"
+    ) as error:
+        model.set_params(callbacks=spoil).fit(X, y)
+    assert not isinstance(error.value, cmlp.DivergenceError)
+    if kept == NOT_KEPT:
+        np.testing.assert_equal(model.intercepts_[0][1], value)
+    else:
+        same.set_params(callbacks=lambda state: state.epoch == 2).fit(X, y)
+        assert_same_arrays(model.coefs_, same.coefs_)
+        assert_same_arrays(model.intercepts_, same.intercepts_)
+
+
+@pytest.mark.parametrize("value", [0.0, np.array(0.0), None])
+def test_coefs_that_are_no_list_are_named(value):
+    X, y = load("iris")
+    model = ours(max_iter=2)
+    model.coefs_ = value
+    with pytest.raises(ValueError, match=r"^coefs_=.*: expected a list of arrays, one for each layer"):
+        model.predict(X)
+
+    def delete(state):
+        del state.model.coefs_
+
+    model.set_params(callbacks=delete)
+    with pytest.raises(ValueError, match=r"^coefs_=None: expected a list of arrays, one for each layer"):
+        model.fit(X, y)
+    assert_same_arrays(model.coefs_, ours(max_iter=1).coefs_)
+
+
 # ---- what ends a fit ------------------------------------------------------------------------------------
 
 
@@ -849,6 +900,74 @@ def test_an_exception_in_a_later_epoch_leaves_the_best_parameters(solver, who):
     with pytest.raises(RuntimeError if who == "callbacks" else TypeError):
         model.fit(X, y, X_val=X, y_val=y)
     np.testing.assert_array_equal(model.predict_proba(X), best[1])
+
+
+def test_a_warm_start_that_is_undone_leaves_the_solver_what_it_knew():
+    X, y = load("iris")
+    model = both(CLASSIFIER)[1]
+    for _ in range(5):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    undone = copy.deepcopy(model).set_params(warm_start=True, scoring=mine, dropout=0.5, solver="sgd")
+    with pytest.raises(KeyError, match="mine"):
+        undone.fit(X, y, X_val=X, y_val=y)
+    undone.set_params(warm_start=False, scoring=None, dropout=0.0, solver="adam")
+    assert undone._network._engine.settings == model._network._engine.settings
+    assert_same_state(state_of(model), state_of(undone))
+    model.partial_fit(X, y), undone.partial_fit(X, y)
+    assert_same_state(state_of(model), state_of(undone))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_fit_that_is_undone_leaves_the_random_state_where_it_was(solver):
+    X, y = load("iris")
+    random = np.random.RandomState(3)
+    model = both(CLASSIFIER, solver=solver, random_state=random)[1].set_params(scoring=mine)
+    with pytest.raises(KeyError, match="mine"):
+        model.fit(X, y, X_val=X, y_val=y)
+    assert random.randint(2**31) == np.random.RandomState(3).randint(2**31)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_curves_that_a_callback_empties_are_no_sign_of_a_fit_without_an_epoch(validated):
+    X, y = load("iris")
+
+    def fails(state):
+        heard.append(copy.deepcopy(state.model.coefs_))
+        state.model.loss_curve_.clear()
+        if len(heard) == 2:
+            raise RuntimeError("mine")
+
+    heard = []
+    model = both(CLASSIFIER)[1].set_params(callbacks=fails, scoring="loss" if validated else None)
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(X, y, **({"X_val": X, "y_val": y} if validated else {}))
+    assert_same_arrays(model.coefs_, heard[1])
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_callbacks_of_lbfgs_see_the_notes_of_the_iteration(validated):
+    X, y = load("iris")
+    heard, names = [], ("validation_scores_", "validation_loss_curve_", "best_validation_score_")
+
+    def hears(state):
+        model = state.model
+        heard.append((model.n_iter_, model.loss_))
+        assert heard[-1] == (state.epoch, state.loss)
+        scores = [copy.copy(vars(model).get(name)) for name in names]
+        if validated:
+            assert len(scores[0]) == state.epoch
+            assert (scores[0][-1], scores[1][-1]) == (state.validation_score, state.validation_loss)
+            assert scores[2] == max(scores[0])
+        else:
+            assert scores == [None] * 3
+        if state.epoch == 4:
+            raise RuntimeError("mine")
+
+    model = both(CLASSIFIER, solver="lbfgs")[1].set_params(callbacks=hears)
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(X, y, **({"X_val": X, "y_val": y} if validated else {}))
+    assert len(heard) == 4
+    assert (model.n_iter_, model.loss_) == heard[-1]
 
 
 # ---- copies -------------------------------------------------------------------------------------------
@@ -1055,6 +1174,41 @@ def test_class_weights_beyond_the_precision_in_a_validation_set_are_named():
         model.fit(X.astype(np.float32), y, X_val=X[:9].astype(np.float32), y_val=y[:9])
 
 
+ONLY_RARE, RARE = {0: 0, 1: 0, 2: 1}, np.r_[np.zeros(30, int), np.ones(28, int), 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("weight", "named"), [(None, "class_weight by sample"), (np.ones(60), r"class_weight \* sample_weight")]
+)
+def test_weights_that_leave_a_part_without_any_are_named_by_what_they_are_made_of(weight, named):
+    X = load("iris")[0][:60]
+    model = cmlp.MLPClassifier((3,), early_stopping=True, class_weight=ONLY_RARE, random_state=0)
+    words = "is zero for all the 54 samples to train on, or for all the 6 held out: expected a positive one in each"
+    with pytest.raises(ValueError, match=f"^{named} {words} part, or X_val and y_val$"):
+        model.fit(X, RARE, weight)
+    model.set_params(early_stopping=False, class_weight=dict.fromkeys(range(3), 1e-320))
+    with pytest.raises(ValueError, match=rf"^{named} has \S+ as its largest, and alpha=0\.0001 by that is too large"):
+        model.fit(X, RARE, weight)
+
+
+def test_classes_without_weight_in_a_part_of_the_samples_are_refused_by_its_name():
+    X, y = load("iris")
+    model = cmlp.MLPClassifier((3,), class_weight={2: 0}, random_state=0)
+    words = "expected at least one positive weight"
+    with pytest.raises(ValueError, match=f"^class_weight is zero for every class in y: {words}$"):
+        model.partial_fit(X[y == 2], y[y == 2], classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=f"^class_weight is zero for every class in y_val: {words}$"):
+        model.fit(X, y, X_val=X[y == 2], y_val=y[y == 2])
+
+
+def test_label_smoothing_that_rounds_to_one_is_refused():
+    almost = np.longdouble(1) - np.finfo(np.longdouble).eps / 2
+    if float(almost) < 1:
+        pytest.skip("long double is double")
+    with pytest.raises(ValueError, match=r"^label_smoothing=.*: expected a finite number at least 0 and below 1$"):
+        cmlp.MLPClassifier((3,), label_smoothing=almost).fit(*load("iris"))
+
+
 def test_too_few_samples_to_hold_out_are_named():
     X, y = load("iris")
     with pytest.raises(
@@ -1129,6 +1283,64 @@ def test_labels_of_numpys_strings_and_objects():
         ):
             np.testing.assert_array_equal(found.classes_, expected.classes_)
             np.testing.assert_array_equal(found.predict(X), expected.predict(X))
+
+
+class OnlyAnArray:
+    """What NumPy makes an array of, and nothing else is known of."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+    def __len__(self):
+        return len(self.values)
+
+
+FORMS_OF_LABELS = {
+    "objects": lambda y: y.astype(object),
+    "booleans as objects": lambda y: (y > 0).astype(object),
+    "numbers as objects": lambda y: np.array([(0, 1.0)[i] for i in y], object),
+    "large integers": lambda y: [(1, 2**63)[i] for i in y],
+    "a column of objects": lambda y: y.astype(object).reshape(-1, 1),
+    "NumPy's strings": lambda y: np.array(["a", "b"])[y].astype(np.dtypes.StringDType()),
+    "a buffer": memoryview,
+    "an array's interface": OnlyAnArray,
+    "sparse indicators": lambda y: sparse.coo_matrix(np.stack([y, 1 - y], axis=1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+@pytest.mark.parametrize("form", FORMS_OF_LABELS)
+def test_labels_that_fit_takes_are_scored(form):
+    if form == "NumPy's strings" and not hasattr(getattr(np, "dtypes", None), "StringDType"):
+        pytest.skip("NumPy before 2")
+    X, classes = load("iris")
+    binary = (classes > 0).astype(int)
+    y, weight = FORMS_OF_LABELS[form](binary), random_weights(len(X))
+    model = both(CLASSIFIER, max_iter=3)[1].fit(X, y)
+    wrong = model.predict(X) != (y.toarray() if sparse.issparse(y) else model.classes_[binary])  # ascending in all
+    right = 1 - (wrong.any(axis=1) if wrong.ndim == 2 else wrong)
+    assert model.score(X, y) == pytest.approx(right.mean())
+    assert model.score(X, y, weight) == pytest.approx(np.average(right, weights=weight))
+    model.set_params(scoring="accuracy").fit(X, y, X_val=X, y_val=y)
+    assert model.validation_scores_[-1] == model.score(X, y)
+    scored = [
+        both(CLASSIFIER, max_iter=3, early_stopping=True)[1].set_params(scoring=scoring).fit(X, y)
+        for scoring in (None, "accuracy")
+    ]
+    assert scored[0].validation_scores_ == pytest.approx(scored[1].validation_scores_)
+
+
+@every_estimator
+@pytest.mark.parametrize("form", [OnlyAnArray, memoryview, np.ndarray.tolist])
+def test_samples_that_fit_takes_are_scored(name, form):
+    X, y = load("iris")
+    scoring = "accuracy" if name == CLASSIFIER else "r2"
+    models = [both(name, early_stopping=True, max_iter=3)[1].set_params(scoring=scoring) for _ in range(2)]
+    models[0].fit(form(X), form(y)), models[1].fit(X, y)
+    assert models[0].validation_scores_ == models[1].validation_scores_
 
 
 @pytest.mark.parametrize(("dtype", "labels"), [("Int64", [3, 7, 3]), ("boolean", [False, True, False])])
@@ -1444,6 +1656,21 @@ def test_names_of_features_are_kept_and_held_to(frame, name, options):
     assert not hasattr(mine, "feature_names_in_")
     with pytest.warns(UserWarning, match=f"X has feature names, but {name} was fitted without feature names"):
         mine.predict(frame(X))
+
+
+@every_estimator
+@pytest.mark.parametrize("how", ["held out", "X_val"])
+def test_scorers_get_tables_as_they_are(frame, name, how):
+    X, y = load("iris")
+    heard = []
+
+    def score(model, X, y):
+        heard.append((list(X.columns), type(y)))
+        return model.score(X, y)
+
+    model = both(name, early_stopping=True, max_iter=2)[1].set_params(scoring=score)
+    model.fit(frame(X), y, **({"X_val": frame(X), "y_val": y} if how == "X_val" else {}))
+    assert heard == [(NAMES, np.ndarray)] * 2
 
 
 def test_pieces_are_held_to_the_names(frame):

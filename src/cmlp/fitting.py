@@ -389,7 +389,7 @@ def fit(
         weights = _by_class(task, class_weight, "y", targets, weights, chosen)
         weights = _relative(check.weights(name, weights, len(X), chosen, network._kernels))
         model = Model(network, task, feature_names_in_=columns)
-        rows, held = _validation_set(model, X, targets, weights, X_val, y_val, class_weight, options, random)
+        rows, held = _validation_set(model, X, targets, weights, name, X_val, y_val, class_weight, options, random)
         validate = None if held is None else _validator(model, held, scoring, y_val)
         samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
         watch = Watch(network, model._history, options.tol, options.n_iter_no_change, validate)
@@ -475,7 +475,22 @@ def call_back(heard: Sequence[Any], watch: Watch, solver: Solver, model: Any) ->
         solver.last_rate, model,
     )  # fmt: skip
     answers = [callback(state) for callback in heard]
+    refuse_spoilt(watch, solver)
     return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
+
+
+def refuse_spoilt(watch: Watch, solver: Solver) -> None:
+    """Parameters that a callback has written NaN or infinity into, where training is not to blame."""
+    network = watch.network
+    bad = network._kernels.first_not_finite(network.parameters)
+    if bad >= 0:
+        best = watch.validate is not None and watch.history.best_parameters is not None
+        searches = solver.options.solver == "lbfgs"
+        kept = "of the best validation score" if best else "of the iteration" if searches else ""
+        raise ValueError(
+            f"a callback made parameters[{bad}]={network.parameters[bad]}: expected finite numbers; "
+            + (f"those {kept} are kept" if kept else "those from before are not kept")
+        )
 
 
 def checked_callbacks(callbacks: Any) -> Sequence[Any]:
@@ -544,8 +559,8 @@ def number_of(scoring: Any, score: Any) -> float:
 
 
 def _validation_set(
-    model: Model, X: Array, targets: Array, weights: Array | None, X_val: Any, y_val: Any, class_weight: Any,
-    options: Options, random: Any,
+    model: Model, X: Array, targets: Array, weights: Array | None, weights_name: str, X_val: Any, y_val: Any,
+    class_weight: Any, options: Options, random: Any,
 ) -> tuple[Array, tuple[Array, Array, Array | None] | None]:  # fmt: skip
     """The rows to train on, and the inputs, targets and weights to validate on, if there are to be some."""
     everything = np.arange(len(X), dtype=np.intp)
@@ -563,13 +578,18 @@ def _validation_set(
         return everything, None
     stratify = targets.reshape(len(X)) if task.kind in ("binary", "multiclass") else None
     rows, held = hold_out(len(X), options.validation_fraction, stratify, random)
-    if weights is not None and not (weights[rows].any() and weights[held].any()):
-        raise ValueError(
-            f"sample_weight is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
-            "expected a positive one in each part, or X_val and y_val"
-        )
+    refuse_weightless(weights_name, weights, rows, held)
     weights = None if weights is None else weights.take(held)
     return rows, (X.take(held, axis=0), targets.take(held, axis=0), weights)  # indexing would not name a MemoryError
+
+
+def refuse_weightless(name: str, weights: Array | None, rows: Array, held: Array) -> None:
+    """A part of the samples, to train on or held out, that weighs nothing."""
+    if weights is not None and not (weights[rows].any() and weights[held].any()):
+        raise ValueError(
+            f"{name} is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
+            "expected a positive one in each part, or X_val and y_val"
+        )
 
 
 def _validator(

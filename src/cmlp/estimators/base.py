@@ -19,13 +19,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import validation as check
+from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError, memory_errors
 from ..fitting import opened_checkpoint
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
+from ..randomness import unmoved_if_refused
 from ..training import History, Samples, Solver
 from ..validation import Array
+from .before import Before
 from .callbacks import CallbackSupportMixin, FitEvents
-from .inputs import as_rows, checked_labels, checked_samples, checked_weights, leaving_random_state, outputs_of
+from .inputs import as_rows, checked_labels, checked_samples, checked_weights, outputs_of
 from .parameters import CONSTRAINTS
 from .runs import Run, begin_notes, checked_targets
 
@@ -65,8 +68,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     def _score_outputs(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
         """Accuracy or R2."""
 
-    def _weights(self, y: Array, sample_weight: Array | None) -> Array | None:
-        return sample_weight
+    def _weights(self, y_name: str, y: Array, sample_weight: Array | None) -> tuple[str, Array | None]:
+        """What the samples' weights are made of, and these, still to be checked."""
+        return "sample_weight", sample_weight
 
     def _smoothed(self, network: Network, targets: Array) -> Array:
         return targets
@@ -110,18 +114,17 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     ) -> BaseMLP:  # fmt: skip
         with self._one_fit_at_a_time():
             events = FitEvents(self, X, y, None if incremental else sample_weight)
-            before, draft = self.__dict__.copy(), self._as_it_is()
-            kept = None if incremental or not self.warm_start else _parameters_of(before)
-            with memory_errors():
+            before, draft = Before(self, goes_on=self.warm_start and not incremental), self._as_it_is()
+            with memory_errors(), unmoved_if_refused(self.random_state):
                 run = draft._prepared(X, y, sample_weight, incremental, X_val, y_val, classes)
-            epochs = run.watch.history.n_iter_
+            epochs = run.epochs
             self._swap(draft.__dict__)
             run.estimator = self
             try:
                 run.minimise(events) if run.options.solver == "lbfgs" else run.train(events)
             except BaseException as error:
                 if _undone(error, run, epochs):
-                    self._go_back(before, kept)
+                    self._go_back(before)
                 else:
                     run.watch.restore_best()
                     self._hold(run.network)
@@ -139,12 +142,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             if name in held and held[name] is not value:
                 state[name] = held[name]
 
-    def _go_back(self, before: dict[str, Any], kept: Array | None) -> None:
-        """To the state before the fit, without memory for more."""
-        if kept is not None:
-            before["_network"]._parameters[:] = kept
-            before["_network"]._engine.reset_solver()
-        self._swap(before)
+    def _go_back(self, before: Before) -> None:
+        before.restore()
+        self._swap(before.held)
 
     def _take_in(self, run: Run) -> None:
         """The training goes on from what a callback has assigned to `coefs_` and `intercepts_`."""
@@ -193,7 +193,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             held.update({name: state[name] for name in names if name in state})
         return copied
 
-    @leaving_random_state
     def _prepared(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, classes: Any
     ) -> Run:
@@ -201,6 +200,32 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if incremental:
             self._validate_changed()
         hidden = self._hidden()
+        self._refuse_contradictions(incremental, X_val, y_val)
+        saved = opened_checkpoint(self.checkpoint, self.checkpoint_every, self.solver)
+        if incremental:
+            self._begin_partial_fit(y, classes)
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X_given = X
+        X, y = self._checked("X", X, "y", y, reset=first)
+        self._take_note(y, incremental)
+        sample_weight = checked_weights(sample_weight, X)
+        self._begin_random(saved)
+        self.n_outputs_, self.out_activation_ = self._output(y)
+        sizes = (X.shape[1], *hidden, self.n_outputs_)
+        network = self._begun(sizes, X.dtype) if first else self._continued(sizes, incremental)
+        self._hold(network)
+        run = self._run_over(network, X, y, sample_weight, incremental)
+        if X_val is not None:
+            run.validate_on(*self._validation_set(network, X_val, y_val))
+        elif self.early_stopping and self.solver != "lbfgs":
+            run.hold_out(_for_scorers(X_given, X), y)
+        run.prepare()
+        if saved is not None:
+            run.go_on(saved)
+        return run
+
+    def _refuse_contradictions(self, incremental: bool, X_val: Any, y_val: Any) -> None:
+        """Between parameters and arguments that are right on their own."""
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.early_stopping and self.validation_fraction == 0 and X_val is None and self.solver != "lbfgs":
@@ -209,68 +234,59 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             raise ValueError(f"{'X_val' if X_val is None else 'y_val'} is None: expected both, or neither")
         if incremental and self.checkpoint is not None:
             raise ValueError(f"checkpoint={self.checkpoint!r}: expected None for partial_fit, which is an epoch long")
-        saved = opened_checkpoint(self.checkpoint, self.checkpoint_every, self.solver)
-        if incremental:
-            self._begin_partial_fit(y, classes)
-        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X_given, y_given = X, y
-        X, y = self._checked("X", X, "y", y, reset=first)
-        if hasattr(X, "tocsr"):
-            X_given = X.tocsr()
-        self._take_note(y, incremental)
-        sample_weight = checked_weights(sample_weight, X)
+
+    def _begin_random(self, saved: Checkpoint | None) -> None:
+        """From random_state, or where a checkpoint left off."""
         self._random_state = check_random_state(self.random_state)
         if saved is not None:
             if self.random_state is None:
                 self._random_state = np.random.RandomState()
             saved.begin_random(self._random_state, given=self.random_state is not None)
-        n_outputs, out_activation = self._output(y)
-        sizes = (X.shape[1], *hidden, n_outputs)
-        self.n_outputs_, self.out_activation_ = n_outputs, out_activation
-        if first:
-            network = self._new_network(sizes, X.dtype, self._random_state)
-            self._history, self._optimizer = History(), None
+
+    def _begun(self, sizes: tuple[int, ...], dtype: Any) -> Network:
+        """A new network, with nothing known of any before."""
+        network = self._new_network(sizes, dtype, self._random_state)
+        self._history, self._optimizer = History(), None
+        begin_notes(self)
+        return network
+
+    def _continued(self, sizes: tuple[int, ...], incremental: bool) -> Network:
+        """The network at hand, with copies of what is known of its training."""
+        network = self._fitted_network(sizes)
+        self._history, self._optimizer = copy.copy(self._history), copy.copy(self._optimizer)
+        if not incremental:  # whose one epoch is noted when it is over
+            _part_curves(self._history)
+            self._history.begin_fit()
+        if self.solver == "lbfgs":
+            self._history = History()
             begin_notes(self)
-        else:
-            network = self._fitted_network(sizes)
-            self._history, self._optimizer = copy.copy(self._history), copy.copy(self._optimizer)
-            if not incremental:  # whose one epoch is noted when it is over
-                _part_curves(self._history)
-                self._history.begin_fit()
-            if self.solver == "lbfgs":
-                self._history = History()
-                begin_notes(self)
-        self._hold(network)
+        return network
+
+    def _run_over(self, network: Network, X: Any, y: Array, sample_weight: Array | None, incremental: bool) -> Run:
+        """The samples as the kernels take them, to be trained on."""
         targets = checked_targets("y", network, self._encoded(y))
-        weights = check.weights(
-            "sample_weight", self._weights(y, sample_weight), len(y), network.dtype, network._kernels
-        )
+        name, weights = self._weights("y", y, sample_weight)
+        weights = check.weights(name, weights, len(y), network.dtype, network._kernels)
         rows = np.arange(len(y), dtype=np.intp)
         inputs, smoothed = _of_our_own(as_rows("X", X, network)), self._smoothed(network, targets)
         samples = Samples(inputs, smoothed, weights, rows, relative=True)
-        run = Run(self, network, samples, incremental)
-        if X_val is not None:
-            run.validate_on(*self._validation_set(network, X_val, y_val), X_val, y_val)
-        elif self.early_stopping and self.solver != "lbfgs":
-            run.hold_out(X_given, y_given, targets)
-        run.prepare()
-        if saved is not None:
-            run.go_on(saved)
-        return run
+        return Run(self, network, samples, targets, name, incremental)
 
     def _checked(self, X_name: str, X: Any, y_name: str, y: Any, reset: bool) -> tuple[Any, Array]:
         X = checked_samples(self, X_name, X, reset, (np.float64, np.float32))
         return X, checked_labels(self, y_name, y, X, numeric=is_regressor(self))
 
-    def _validation_set(self, network: Network, X_val: Any, y_val: Any) -> tuple[Any, Array, Array | None]:
+    def _validation_set(self, network: Network, X_val: Any, y_val: Any) -> tuple[Any, Array, Array | None, Any, Array]:
+        """Rows, targets and weights as the kernels take them; samples and labels as scorers do."""
         X, y = self._checked("X_val", X_val, "y_val", y_val, reset=False)
         self._refuse_unknown("y_val", y)
         n_outputs, _ = self._output(y)
         if n_outputs != self.n_outputs_:
             raise ValueError(f"y_val has {n_outputs} outputs, y has {self.n_outputs_}: expected as many")
         rows = _of_our_own(as_rows("X_val", X, network))
-        weights = check.weights("y_val's weights", self._weights(y, None), len(y), network.dtype, network._kernels)
-        return rows, checked_targets("y_val", network, self._encoded(y)), weights
+        name, weights = self._weights("y_val", y, None)
+        weights = check.weights(name, weights, len(y), network.dtype, network._kernels)
+        return rows, checked_targets("y_val", network, self._encoded(y)), weights, _for_scorers(X_val, X), y
 
     def _scores_by_scorer(self) -> bool:
         return self.scoring is not None and self.scoring != "loss"
@@ -330,13 +346,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """The network, or another with what has been assigned to `coefs_` and `intercepts_`.  Of a copy, see above."""
         state = self.__dict__
         views = state.get("_views", ())
-        coefs: Any = state["coefs_"]
+        coefs: Any = state.get("coefs_")
         intercepts: Any = state.get("intercepts_")
         lists = type(coefs) is type(intercepts) is list
         if lists and len(coefs) + len(intercepts) == len(views) and all(map(is_, (*coefs, *intercepts), views)):
             return self._network  # type: ignore[no-any-return]
         for name, given in (("coefs_", coefs), ("intercepts_", intercepts)):
-            if not isinstance(given, list | tuple | np.ndarray):
+            if not isinstance(given, list | tuple | np.ndarray) or getattr(given, "ndim", 1) == 0:
                 raise ValueError(f"{name}={check.shown(given)}: expected a list of arrays, one for each layer")
         sizes, dtype = _sizes_of(coefs, intercepts)
         network = state.get("_network")
@@ -420,9 +436,11 @@ def _of_our_own(rows: Any) -> Any:
     return (rows[0], *(indices.copy() for indices in rows[1:])) if isinstance(rows, tuple) else rows
 
 
-def _parameters_of(held: dict[str, Any]) -> Array | None:
-    network = held.get("_network")
-    return None if network is None else network.parameters.copy()
+def _for_scorers(given: Any, checked: Any) -> Any:
+    """A data frame as it is, for the names of its columns; of anything else what was checked."""
+    if hasattr(given, "iloc") or hasattr(given, "columns"):
+        return given
+    return checked.tocsr() if hasattr(checked, "tocsr") else checked
 
 
 def _part_curves(history: History) -> None:
@@ -433,7 +451,7 @@ def _part_curves(history: History) -> None:
 
 def _undone(error: BaseException, run: Run, epochs: int) -> bool:
     """Whether a fit that ends so leaves the estimator as it was: where no epoch has ended, or memory has."""
-    if run.watch.history.n_iter_ == epochs:
+    if run.epochs == epochs:
         return not isinstance(error, DivergenceError)
     return isinstance(error, MemoryError) and not run.incremental
 

@@ -431,30 +431,31 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         codes = np.searchsorted(self.classes_, y)
         return codes if self.out_activation_ == "softmax" else codes.reshape(-1, 1)
 
-    def _weights(self, y: Array, sample_weight: Array | None) -> Array | None:
+    def _weights(self, y_name: str, y: Array, sample_weight: Array | None) -> tuple[str, Array | None]:
         if self.class_weight is None:
-            return sample_weight
-        name, weights = "class_weight by sample", self._class_weights(y)
-        if sample_weight is not None:
-            with np.errstate(over="ignore", under="ignore"):  # refused below
-                name, weights = "class_weight * sample_weight", weights * sample_weight
-        return check.weights(name, weights, len(y), self._network.dtype, self._network._kernels)
+            return "sample_weight", sample_weight
+        weights = self._class_weights(y_name, y)
+        if sample_weight is None:
+            return "class_weight by sample", weights
+        with np.errstate(over="ignore", under="ignore"):  # refused afterwards
+            return "class_weight * sample_weight", weights * sample_weight
 
-    def _class_weights(self, y: Array) -> Array:
+    def _class_weights(self, y_name: str, y: Array) -> Array:
         if isinstance(self.class_weight, dict) and not self._is_multilabel():
             each = weights_of_classes(self.class_weight, self.classes_)
             weights: Array = each[np.searchsorted(self.classes_, y)]
         else:
             with naming("class_weight", "None, 'balanced', a dict, or a dict for each label of multilabel"):
                 weights = np.asarray(compute_sample_weight(self.class_weight, y), np.float64)
-        if not (np.isfinite(weights).all() and weights.min() >= 0 and weights.any()):
-            raise ValueError(
-                f"class_weight={check.shown(self.class_weight)}: expected finite weights of at least 0, not all 0"
-            )
+        if not (np.isfinite(weights).all() and weights.min() >= 0):
+            raise ValueError(f"class_weight={check.shown(self.class_weight)}: expected finite weights of at least 0")
+        if not weights.any():
+            raise ValueError(f"class_weight is zero for every class in {y_name}: expected at least one positive weight")
         return weights
 
     def _smoothed(self, network: Network, targets: Array) -> Array:
-        return smoothed(targets, self.n_outputs_, self.label_smoothing, network.dtype)
+        label_smoothing = check.number("label_smoothing", self.label_smoothing, 0, 1, open_high=True)
+        return smoothed(targets, self.n_outputs_, label_smoothing, network.dtype)
 
     def _strata(self, targets: Array) -> Array | None:
         return targets.astype(bool) if self.n_outputs_ == 1 else None
@@ -551,6 +552,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy on samples, as of scikit-learn's classifiers; for multilabel the share that is right in every label.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels as for `fit`.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            As `predict`, and for labels that NumPy would change.
+        """
+        return float(super().score(X, as_labels("y", y), sample_weight))
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 from collections.abc import Callable, Iterator
 from numbers import Number
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -18,15 +17,12 @@ from sklearn.utils.validation import _check_sample_weight, _check_y, validate_da
 from .. import validation as check
 from ..labels import as_they_are_meant, refuse_nulls
 from ..network import Network
-from ..randomness import unmoved_if_refused
 from ..validation import Array
 
 LONGEST_MESSAGE = 800
 LARGEST_OFFSET = 2**30  # SciPy narrows them to 32 bits unseen
 ENTRIES_AT_A_TIME = 1 << 20  # of sparse rows that are made dense to predict them
 MOST_COLUMNS = 2**31 - 1  # of sparse rows, whose columns the kernels take as 32 bits
-
-Prepare = TypeVar("Prepare", bound=Callable[..., Any])
 
 
 def as_rows(name: str, X: Any, network: Network) -> Any:
@@ -137,17 +133,6 @@ def checked_weights(sample_weight: Any, X: Any) -> Array | None:
     with naming(name, "finite numbers of at least 0, (n_samples,)"):
         weights: Array = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     return weights
-
-
-def leaving_random_state(prepare: Prepare) -> Prepare:
-    """Of an estimator's method: the caller's source of random numbers is as it was where the method raises."""
-
-    @functools.wraps(prepare)
-    def prepared(estimator: Any, *arguments: Any) -> Any:
-        with unmoved_if_refused(estimator.random_state):
-            return prepare(estimator, *arguments)
-
-    return prepared  # type: ignore[return-value]
 
 
 @contextlib.contextmanager

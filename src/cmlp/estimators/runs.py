@@ -18,7 +18,7 @@ from sklearn.utils import _safe_indexing
 from .. import validation as check
 from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError
-from ..fitting import call_back, checked_callbacks, number_of, seed_of
+from ..fitting import call_back, checked_callbacks, number_of, refuse_spoilt, refuse_weightless, seed_of
 from ..lbfgs import minimise
 from ..network import Network
 from ..options import Options
@@ -48,14 +48,21 @@ class Run:
     estimator : MLPClassifier or MLPRegressor
     network : Network
     samples : Samples
+    targets : ndarray
+        Those of the samples before any smoothing.
+    weights_name : str
+        What their weights are made of.
     incremental : bool
         Whether for partial_fit.
     """
 
-    def __init__(self, estimator: Any, network: Network, samples: Samples, incremental: bool):
+    def __init__(
+        self, estimator: Any, network: Network, samples: Samples, targets: Array, weights_name: str, incremental: bool
+    ):
         self.estimator, self.network, self.incremental = estimator, network, incremental
+        self.targets, self.weights_name = targets, weights_name
         self.heard = checked_callbacks(estimator.callbacks)
-        self.samples, self.options = _moderate(samples, options_of(estimator))
+        self.samples, self.options = _moderate(samples, weights_name, options_of(estimator))
         self.options.keep(len(network.layer_sizes) - 2)
         self.saved: Checkpoint | None = None
         self.validate: Validate | None = None
@@ -65,9 +72,9 @@ class Run:
 
     # ---- validation --------------------------------------------------------------------------------
 
-    def hold_out(self, X: Any, y: Any, targets: Array) -> None:
-        """Sets samples aside to validate on, as scikit-learn chooses them."""
-        estimator, weights = self.estimator, self.samples.weights
+    def hold_out(self, X: Any, y: Any) -> None:
+        """Sets samples aside to validate on, as scikit-learn chooses them; X and y are for the scorer."""
+        estimator, targets, weights = self.estimator, self.targets, self.samples.weights
         with naming("validation_fraction", "one that leaves enough samples to train on and to validate on"):
             rows, held = train_test_split(
                 self.samples.rows,
@@ -79,16 +86,15 @@ class Run:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        if weights is not None and not (weights[rows].any() and weights[held].any()):
-            raise ValueError("sample_weight is zero for all samples to train on or for all held out")
+        refuse_weightless(self.weights_name, weights, rows, held)
         held_weights = None if weights is None else weights[held]
-        raw = (_safe_indexing(X, held), _safe_indexing(y, held)) if estimator._scores_by_scorer() else (None, None)
+        scored = (_safe_indexing(X, held), y[held]) if estimator._scores_by_scorer() else (None, None)
         X_held = chunks(self.samples.X, self.network.layer_sizes[0], held)
-        self._validate_on(X_held, targets[held], held_weights, *raw)
+        self._validate_on(X_held, targets[held], held_weights, *scored)
         self.samples = self.samples._replace(rows=rows)
 
     def validate_on(self, rows: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
-        """Scores on these samples after each epoch; X and y are what they were made of."""
+        """Scores on these samples after each epoch; X and y are for the scorer."""
         self.held = rows, targets, weights
         self._validate_on(chunks(rows, self.network.layer_sizes[0]), targets, weights, X, y)
 
@@ -185,7 +191,9 @@ class Run:
     def _call_back(self, events: FitEvents, solver: Solver) -> bool:
         """Whether a callback, of ours or of scikit-learn's, wants the training to end; what it assigns is taken in."""
         stop = call_back(self.heard, self.watch, solver, self.estimator)
-        stop = events.epoch_ends() or stop
+        if events.root is not None:
+            stop = events.epoch_ends() or stop
+            refuse_spoilt(self.watch, solver)
         if self.heard or events.root is not None:
             self.estimator._take_in(self)
         return stop
@@ -214,6 +222,10 @@ class Run:
 
         def iteration_ends(iteration: int, loss: float) -> bool:
             watch.epoch_ends(loss, len(self.samples.rows))
+            self.epochs = estimator.n_iter_ = iteration
+            estimator.loss_ = loss
+            if self.validate is not None:
+                note_validation(estimator, watch.history)
             if estimator.verbose:
                 say(f"Iteration {iteration}, loss = {loss:.8f}")
             events.epoch_begins()
@@ -254,7 +266,7 @@ def options_of(estimator: Any) -> Options:
         shuffle=bool(estimator.shuffle),
         early_stopping=bool(estimator.early_stopping),
         validation_fraction=float(estimator.validation_fraction),
-        n_iter_no_change=estimator.n_iter_no_change,
+        n_iter_no_change=math.inf if estimator.n_iter_no_change == math.inf else int(estimator.n_iter_no_change),
         max_fun=int(estimator.max_fun),
         nesterovs_momentum=bool(estimator.nesterovs_momentum),
         dropout=estimator.dropout,
@@ -274,7 +286,7 @@ def options_of(estimator: Any) -> Options:
     ).checked_extras()
 
 
-def _moderate(samples: Samples, options: Options) -> tuple[Samples, Options]:
+def _moderate(samples: Samples, weights_name: str, options: Options) -> tuple[Samples, Options]:
     """The same loss, alpha / sum of the weights included, where these are not too large or small to compute with."""
     if samples.weights is None:
         return samples, options
@@ -283,8 +295,8 @@ def _moderate(samples: Samples, options: Options) -> tuple[Samples, Options]:
         alpha = float(np.ldexp(options.alpha, -power))
     if alpha > float(np.finfo(weights.dtype).max):
         raise ValueError(
-            f"sample_weight has {samples.weights.max()} as its largest, and alpha={options.alpha} by that is too large "
-            f"for {weights.dtype}: expected larger weights, or alpha=0"
+            f"{weights_name} has {samples.weights.max()} as its largest, and alpha={options.alpha} by that is too "
+            f"large for {weights.dtype}: expected larger weights, or alpha=0"
         )
     return samples._replace(weights=weights), options._replace(alpha=alpha)
 
