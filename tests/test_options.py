@@ -1,5 +1,6 @@
 """What cmlp.fit trains with beside its solvers: schedules, L-BFGS, weights of classes, scores, callbacks, outputs."""
 
+import contextlib
 import pickle
 import signal
 import subprocess
@@ -360,15 +361,19 @@ def test_an_lbfgs_whose_loss_overflows_leaves_the_start(scipy_optimize):
     assert_divergence_leaves_the_start(np.where(X > 1, 1e200, X), y, activation="identity")
 
 
+@pytest.mark.parametrize("callbacks", [None, lambda state: False])
 @pytest.mark.parametrize("reached", [1e39, np.nan])
-def test_an_lbfgs_that_leaves_the_range_of_float32_leaves_the_start(scipy_optimize, monkeypatch, reached):
+def test_an_lbfgs_that_leaves_the_range_of_float32_leaves_the_start(scipy_optimize, monkeypatch, reached, callbacks):
+    """And blames no callback for it."""
+
     def minimum(function, start, callback, **_):
         result = scipy_optimize.OptimizeResult(x=start + reached, fun=1.0, nit=1, status=0, message="")
-        callback(intermediate_result=result)
+        with contextlib.suppress(StopIteration):
+            callback(intermediate_result=result)
         return result
 
     monkeypatch.setattr(scipy_optimize, "minimize", minimum)
-    assert_divergence_leaves_the_start(*values(), dtype="float32")
+    assert_divergence_leaves_the_start(*values(), dtype="float32", callbacks=callbacks)
 
 
 INTERRUPTED = """

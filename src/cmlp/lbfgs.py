@@ -62,6 +62,8 @@ def minimise(
         reached[:] = intermediate_result.x
         with np.errstate(over="ignore", under="ignore"):
             network.parameters[:] = reached
+        if not np.isfinite(network.parameters).all():  # in float32: callbacks are not to be blamed
+            raise StopIteration
         losses.append(float(intermediate_result.fun))
         try:
             stopped = iteration_ends(iterations, losses[-1]) is True
