@@ -244,6 +244,14 @@ def _refuse_rounded(name: str, labels: Array, classes: Array) -> None:
         )
 
 
+def compared_as_floats(labels: Array, classes: Array) -> bool:
+    """Whether NumPy would take integers for equal that are not: as int64 and uint64, or integers and floats, meet."""
+    kinds = {labels.dtype.kind, classes.dtype.kind}
+    if not kinds <= set("iuf") or len(kinds) == 1 or np.result_type(labels, classes).kind != "f":
+        return False
+    return any(abs(float(extreme)) >= EXACT for each in (labels, classes) for extreme in (each.min(), each.max()))
+
+
 def _label_array(name: str, y: Any) -> Array:
     """Labels as an array of one kind: booleans, integers, floats, strings or ordered objects."""
     check.refuse_sparse_and_masked(name, y)

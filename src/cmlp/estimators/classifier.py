@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
 from .. import validation as check
-from ..labels import EXACT, smoothed, weights_of_classes
+from ..labels import compared_as_floats, smoothed, weights_of_classes
 from ..network import Network
 from ..scores import accuracy
 from ..validation import Array
@@ -404,7 +404,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             raise ValueError(f"{name} has shape {y.shape}: expected (n, {len(classes)})")
         if _kind_of(y) != _kind_of(classes):
             raise ValueError(f"{name} has dtype {y.dtype}: expected labels like {check.shown(classes.tolist())}")
-        if _compared_as_floats(y, classes):
+        if compared_as_floats(y, classes):
             raise ValueError(
                 f"{name} has dtype {y.dtype}, the classes have {classes.dtype}: expected the same beyond 2**53"
             )
@@ -654,14 +654,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-
-def _compared_as_floats(y: Array, classes: Array) -> bool:
-    """Whether NumPy would take integers for equal that are not: as int64 and uint64, or integers and floats, meet."""
-    kinds = {y.dtype.kind, classes.dtype.kind}
-    if not kinds <= set("iuf") or len(kinds) == 1 or np.result_type(y, classes).kind != "f":
-        return False
-    return any(abs(float(extreme)) >= EXACT for labels in (y, classes) for extreme in (labels.min(), labels.max()))
 
 
 def _kind_of(labels: Array) -> str:
