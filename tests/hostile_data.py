@@ -427,6 +427,7 @@ def target_cases():
     if HAS["sklearn"]:
         for what, y in PART.items():
             yield Refused(f"MLPRegressor.fit, y: {what}", REG, lambda m, y=y: m.fit(X, y), KINDS, "y")
+            yield Refused(f"MLPRegressor.score, y: {what}", REG, lambda m, y=y: m.score(X, y), KINDS, "y")
             if what not in ("None",):
                 yield Refused(
                     f"MLPRegressor.partial_fit, y: {what}", REG, lambda m, y=y: m.partial_fit(X, y), KINDS, "y"
@@ -436,6 +437,7 @@ def target_cases():
         nulls = np.array(CLASSES["nulls at the end"], object)
         for what, y in {**CLASSES, "nulls at the end of objects": nulls}.items():
             yield Refused(f"MLPClassifier.fit, y: {what}", CLF, lambda m, y=y: m.fit(X, y), KINDS, "y")
+            yield Refused(f"MLPClassifier.score, y: {what}", CLF, lambda m, y=y: m.score(X, y), KINDS, "y")
             yield Refused(f"MLPClassifier.partial_fit, y: {what}", CLF, lambda m, y=y: m.partial_fit(X, y), KINDS, "y")
             if y is not None:
                 call = lambda m, y=y: m.fit(X, CODES, X_val=X, y_val=y)
@@ -530,7 +532,9 @@ def weight_cases():
         calls |= {
             "MLPClassifier.fit": (CLF, lambda m, w: m.fit(X, CODES, w)),
             "MLPClassifier.partial_fit": (CLF, lambda m, w: m.partial_fit(X, CODES, w)),
+            "MLPClassifier.score": (CLF, lambda m, w: m.score(X, CODES, w)),
             "MLPRegressor.fit": (REG, lambda m, w: m.fit(X, VALUES, w)),
+            "MLPRegressor.score": (REG, lambda m, w: m.score(X, VALUES, w)),
         }
     for where, (made, call) in calls.items():
         for what, weights in WEIGHTS.items():

@@ -271,9 +271,9 @@ def refuse_kinds(name: str, value: Any, refused: str) -> None:
             raise TypeError(f"{name} has dtype {dtype}: expected real numbers")
 
 
-def holds_objects(value: Any) -> bool:
-    """Whether of an array, or of a column of a data frame, the dtype does not say what its entries are."""
-    return any(_kind_of(dtype) == "O" for dtype in _dtypes_of(value))
+def holds(value: Any, kind: str) -> bool:
+    """Whether an array, or a column of a data frame, is of this kind of dtype."""
+    return any(_kind_of(dtype) == kind for dtype in _dtypes_of(value))
 
 
 def _kind_of(dtype: Any) -> str:

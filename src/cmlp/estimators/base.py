@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from inspect import Parameter, signature
 from itertools import pairwise
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_regressor
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .. import validation as check
@@ -28,7 +28,7 @@ from ..training import History, Samples, Solver
 from ..validation import Array
 from .before import Before
 from .callbacks import CallbackSupportMixin, FitEvents
-from .inputs import as_rows, checked_labels, checked_samples, checked_weights, outputs_of
+from .inputs import as_rows, checked_labels, checked_samples, checked_weights, naming, outputs_of, sound_labels
 from .parameters import CONSTRAINTS
 from .runs import Run, begin_notes, checked_targets
 
@@ -63,6 +63,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     @abstractmethod
     def _loss_name(self) -> str:
         """The network's loss."""
+
+    @abstractmethod
+    def predict(self, X: Any) -> Array:
+        """Labels or values for samples."""
 
     @abstractmethod
     def _score_outputs(self, outputs: Array, encoded: Array, sample_weight: Array | None) -> float:
@@ -379,6 +383,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         if out is None:
             out = outputs_of(network, as_rows("X", checked_samples(self, "X", X, reset=False), network))
         return network._sound(out, "coefs_ or intercepts_")
+
+    def _score(self, metric: Callable[..., float], X: Any, y: Any, sample_weight: Any) -> float:
+        """By one of scikit-learn's metrics, which by themselves take masked entries and times for values."""
+        y = sound_labels(self, "y", y, numeric=is_regressor(self))
+        weights = checked_weights(sample_weight, y)
+        predictions = self.predict(X)
+        with naming("X and y", "as many samples"):
+            check_consistent_length(predictions, y)
+        return float(metric(y, predictions, sample_weight=weights))
 
     # ---- scikit-learn ------------------------------------------------------------------------------
 

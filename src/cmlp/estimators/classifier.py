@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -572,9 +573,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         NotFittedError
             Before `fit`.
         TypeError, ValueError
-            As `predict`, and for labels that NumPy would change.
+            As `predict`, and for labels and weights as `fit`.
         """
-        return float(super().score(X, as_labels("y", y), sample_weight))
+        return self._score(accuracy_score, X, y, sample_weight)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)

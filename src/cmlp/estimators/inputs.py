@@ -50,9 +50,16 @@ def checked_samples(estimator: Any, name: str, X: Any, reset: bool, dtype: Any =
 
 def _sparse(name: str, X: Any) -> Any:
     _refuse_malformed(name, X)
+    _refuse_complex(name, X)
     if X.shape[1] > MOST_COLUMNS:
         raise ValueError(f"{name} has shape {X.shape}: expected at most {MOST_COLUMNS} features of a sparse matrix")
     return X
+
+
+def _refuse_complex(name: str, X: Any) -> None:
+    """As scikit-learn, which prints all of it."""
+    if check.holds(X, "c"):
+        raise ValueError(f"{name} has complex numbers, expected real ones: Complex data not supported")
 
 
 def _dense(name: str, X: Any, refused: str) -> Any:
@@ -61,7 +68,8 @@ def _dense(name: str, X: Any, refused: str) -> Any:
     if not isinstance(X, np.ndarray) and not hasattr(X, "columns"):
         X = check.array_of(name, X, "numbers")
     check.refuse_kinds(name, X, refused)
-    if check.holds_objects(X):
+    _refuse_complex(name, X)
+    if check.holds(X, "O"):
         check.refuse_unreal_objects(name, check.array_of(name, X, "numbers"))
     return X
 
@@ -72,25 +80,29 @@ def checked_labels(estimator: Any, name: str, y: Any, X: Any, numeric: bool) -> 
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
-    y = _values(name, y) if numeric else as_labels(name, y)
-    with naming(name, "finite values or labels, (n_samples,) or (n_samples, n_outputs)"):
-        y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
-        if 0 in y.shape or y.ndim > 2:
-            raise ValueError(f"it has shape {y.shape}")
-    if sparse.issparse(y):
-        if numeric:
-            raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
-        y = y.toarray()
+    y = sound_labels(estimator, name, y, numeric)
     with naming(f"X and {name}", "as many samples"):
         check_consistent_length(X, y)
     labels: Array = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
     return labels
 
 
+def sound_labels(estimator: Any, name: str, y: Any, numeric: bool) -> Array:
+    """y as scikit-learn checks it, and refused where it would read as values what is none."""
+    y = _values(name, y) if numeric else as_labels(name, y)
+    with naming(name, "finite values or labels, (n_samples,) or (n_samples, n_outputs)"):
+        y = _check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
+        if 0 in y.shape or y.ndim > 2:
+            raise ValueError(f"it has shape {y.shape}")
+    if numeric:
+        check.finite(name, y)  # of objects, too
+    labels: Array = y.toarray() if sparse.issparse(y) else y
+    return labels
+
+
 def _values(name: str, y: Any) -> Any:
     if sparse.issparse(y):
-        _refuse_malformed(name, y)
-        return y
+        raise TypeError(f"{name} is a sparse matrix: expected a dense array, as {name}.toarray() gives")
     return _dense(name, y, "mMVUST")
 
 
@@ -104,6 +116,7 @@ def as_labels(name: str, y: Any) -> Any:
     if labels.dtype == object:  # strings, which scikit-learn makes an array of
         refuse_nulls(name, labels)
     check.refuse_kinds(name, labels, "mV")
+    _refuse_complex(name, labels)
     return labels
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 
 from ..network import OUTPUTS
@@ -358,6 +359,29 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         """
         outputs = self._to_predict()._outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2 of the predictions for samples, as of scikit-learn's regressors: the mean over the outputs.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Values as for `fit`.
+        sample_weight : array-like of shape (n_samples,), optional
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            As `predict`, and for values and weights as `fit`.
+        """
+        return self._score(r2_score, X, y, sample_weight)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
