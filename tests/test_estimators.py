@@ -850,6 +850,7 @@ UNSUITABLE = {
     "roc_auc": (ValueError, r"^scoring='roc_auc': .*multi_class.*; expected one that suits y"),
     "precision": (ValueError, r"^scoring='precision': .*(multiclass|pos_label=1 is not a valid label)"),
     "no number": (TypeError, r"^scoring=<function .* returned None: expected a number"),
+    "NaN": (ValueError, r"^scoring=<function .* returned nan: expected a number"),
     "text": (TypeError, r"^scoring=<function .* returned '1': expected a number"),
     "an array": (TypeError, r"^scoring=<function .* returned array.*: expected a number"),
     "an error": (KeyError, "mine"),
@@ -860,7 +861,13 @@ def mine(*_):
     raise KeyError("mine")
 
 
-SCORERS = {"no number": lambda *_: None, "text": lambda *_: "1", "an array": lambda *_: np.ones(3), "an error": mine}
+SCORERS = {
+    "no number": lambda *_: None,
+    "NaN": lambda *_: np.nan,
+    "text": lambda *_: "1",
+    "an array": lambda *_: np.ones(3),
+    "an error": mine,
+}
 
 
 @pytest.mark.parametrize("scoring", UNSUITABLE)

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import pickle
 import signal
 import subprocess
 import sys
@@ -621,6 +622,15 @@ def test_trace_says_which_names_it_has():
         trace.z_4  # noqa: B018
     with pytest.raises(KeyError):
         trace["z_4"]
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_trace_is_copied_and_pickled(copied):
+    _, _, _, trace = traced()
+    same = copied(trace)
+    assert str(same) == str(trace)
+    for name in trace:
+        np.testing.assert_array_equal(same[name], trace[name])
 
 
 @every_loss

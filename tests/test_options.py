@@ -618,6 +618,35 @@ def test_what_is_no_score_is_refused_by_name(score):
         fitted(*table(), scoring=lambda *_: score, early_stopping=True)
 
 
+def test_a_score_of_nan_is_refused():
+    with pytest.raises(ValueError, match=r"^scoring=<function .* returned nan: expected a number, higher being better"):
+        fitted(*table(), scoring=lambda *_: np.nan, early_stopping=True)
+
+
+@pytest.mark.parametrize("scoring", [None, "r2"])
+@pytest.mark.parametrize("validation", ["passed", "held out"])
+def test_one_sample_is_too_few_for_r2(validation, scoring):
+    X, y = task("values")
+    rows = slice(12) if validation == "held out" else slice(None)
+    options = {"X_val": X[:1], "y_val": y[:1]} if validation == "passed" else {"early_stopping": True}
+    with pytest.raises(ValueError, match=r"^the validation set has 1 sample, of which R2 says nothing: expected more"):
+        fitted(X[rows], y[rows], scoring=scoring, **options)
+    assert fitted(X[rows], y[rows], scoring="loss", **options).n_iter_ > 0
+
+
+def test_a_class_that_would_be_held_out_is_refused():
+    X, y = np.eye(30), np.repeat(["a", "b", "c"], [20, 9, 1])
+    with pytest.raises(ValueError, match=r"^early_stopping would hold out all samples of class 'c': expected more"):
+        fitted(X, y, early_stopping=True, validation_fraction=0.5)
+    assert fitted(X, y, X_val=X, y_val=y).n_iter_ > 0
+
+
+@pytest.mark.parametrize(("loss", "kind"), [(None, "classes"), (None, "values"), ("squared_error", "values")])
+def test_a_quantile_without_its_loss_is_refused(loss, kind):
+    with pytest.raises(ValueError, match=rf"^quantile=0\.9: expected 0\.5 with loss={loss!r}, or loss='quantile'$"):
+        fitted(*task(kind), loss=loss, quantile=0.9)
+
+
 @pytest.mark.parametrize(("scoring", "kind"), [("r2", "classes"), ("accuracy", "values")])
 def test_a_score_of_another_task_is_refused(scoring, kind):
     with pytest.raises(ValueError, match=f"^scoring='{scoring}': expected another for"):

@@ -510,6 +510,18 @@ def test_ctrl_c_ends_the_training(n, width, batch_size, early_stopping):
     assert warned == f"UserWarning: training interrupted: the model has the parameters of the {kept}"
 
 
+@pytest.mark.filterwarnings("error")
+def test_ctrl_c_where_warnings_are_errors_loses_no_model():
+    X, y = noisy("regression")
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(UserWarning, match=r"^training interrupted") as caught:
+            cmlp.fit(X, y, callbacks=lambda _: signal.raise_signal(signal.SIGINT), random_state=0)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert caught.value.model.n_iter_ == 1
+
+
 # ---- divergence -------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -361,6 +362,8 @@ def fit(
     ).checked()  # fmt: skip
     if loss is not None:
         check.choice("loss", loss, CLASS_LOSSES + REGRESSION_LOSSES)
+    if loss != "quantile" and check.number("quantile", quantile, 0, 1, open_low=True, open_high=True) != 0.5:
+        raise ValueError(f"quantile={quantile}: expected 0.5 with loss={loss!r}, or loss='quantile'")
     if (X_val is None) != (y_val is None):
         missing = "X_val" if X_val is None else "y_val"
         raise ValueError(f"{missing}=None: expected both of X_val and y_val, or neither")
@@ -407,7 +410,9 @@ def fit(
         raise
     if outcome == "interrupted":
         kept = "last finished update" if model._history.best_parameters is None else "best validation score"
-        warnings.warn(f"training interrupted: the model has the parameters of the {kept}", stacklevel=2)
+        interrupted = UserWarning(f"training interrupted: the model has the parameters of the {kept}")
+        interrupted.model = model  # type: ignore[attr-defined] # of one that becomes an exception
+        warnings.warn(interrupted, stacklevel=2)
     return model
 
 
@@ -548,14 +553,25 @@ def _check_scoring(scoring: Any) -> None:
 
 def number_of(scoring: Any, score: Any) -> float:
     """What a function for `scoring` returned."""
+    said = f"scoring={check.shown(scoring)} returned {check.shown(score)}: expected a number, higher being better"
     try:
         if isinstance(score, str | bytes):
             raise TypeError
-        return float(score)
+        number = float(score)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(
-            f"scoring={check.shown(scoring)} returned {check.shown(score)}: expected a number, higher being better"
-        ) from None
+        raise TypeError(said) from None
+    if math.isnan(number):
+        raise ValueError(said)
+    return number
+
+
+def refuse_single(held: int) -> None:
+    """As many samples to validate by R2."""
+    if held < 2:
+        raise ValueError(
+            "the validation set has 1 sample, of which R2 says nothing: expected more samples in X_val, or to hold "
+            "out of X, or scoring='loss'"
+        )
 
 
 def _validation_set(
@@ -578,9 +594,22 @@ def _validation_set(
         return everything, None
     stratify = targets.reshape(len(X)) if task.kind in ("binary", "multiclass") else None
     rows, held = hold_out(len(X), options.validation_fraction, stratify, random)
+    if stratify is not None:
+        _refuse_unseen(task, stratify, rows)
     refuse_weightless(weights_name, weights, rows, held)
     weights = None if weights is None else weights.take(held)
     return rows, (X.take(held, axis=0), targets.take(held, axis=0), weights)  # indexing would not name a MemoryError
+
+
+def _refuse_unseen(task: Task, classes: Array, rows: Array) -> None:
+    """A class of which nothing is left to train on."""
+    unseen = np.setdiff1d(classes, classes[rows])
+    if len(unseen):
+        label = task.decoded(unseen).tolist()[0]
+        raise ValueError(
+            f"early_stopping would hold out all samples of class {check.shown(label)}: expected more of them, or X_val "
+            "and y_val"
+        )
 
 
 def refuse_weightless(name: str, weights: Array | None, rows: Array, held: Array) -> None:
@@ -611,4 +640,6 @@ def _validator(
 
     if scoring in ("accuracy", "r2") and (scoring == "accuracy") != task.is_classifier:
         raise ValueError(f"scoring={scoring!r}: expected another for {task.kind}")
+    if scoring in (None, "r2") and not task.is_classifier:
+        refuse_single(len(X))
     return validate

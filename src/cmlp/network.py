@@ -55,9 +55,10 @@ class Network(Caller):
         s_l of the hidden layers, one name for all or a name each: identity, relu, sigmoid (also logistic), tanh,
         leaky_relu (slope 0.01), elu, selu, softplus, silu, gelu (by the normal distribution function).
     loss : str, default "cross_entropy"
-        With its output function: cross_entropy (softmax), binary_cross_entropy (sigmoid, summed over the outputs),
-        poisson (exp, half the deviance); or a distance of the outputs from y: squared_error (half the squared error),
-        absolute_error, huber (threshold 1), log_cosh, quantile.  A sample's loss is summed over the outputs.
+        With its output function: cross_entropy (softmax, of two outputs or more), binary_cross_entropy (sigmoid, summed
+        over the outputs), poisson (exp, half the deviance); or a distance of the outputs from y: squared_error (half
+        the squared error), absolute_error, huber (threshold 1), log_cosh, quantile.  A sample's loss is summed over
+        the outputs.
     dtype : {"float32", "float64"}, default "float64"
         Precision of the parameters and of all arithmetic.
     random_state : int, RandomState, Generator or None

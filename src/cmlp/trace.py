@@ -71,10 +71,11 @@ class Trace(Mapping[str, Any]):
         return len(self._values)
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_"):
-            for names in (self._values, self._groups):
-                if name in names:
-                    return names[name]
+        if name.startswith("_"):  # of a copy to be, for instance, which has no values yet
+            raise AttributeError(f"a trace has no {name!r}")
+        for names in (self._values, self._groups):
+            if name in names:
+                return names[name]
         raise AttributeError(f"a trace has no {name!r}: expected one of {', '.join(self._values)}")
 
     def __dir__(self) -> list[str]:

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_regressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
@@ -18,7 +19,7 @@ from sklearn.utils import _safe_indexing
 from .. import validation as check
 from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError
-from ..fitting import call_back, checked_callbacks, number_of, refuse_spoilt, refuse_weightless, seed_of
+from ..fitting import call_back, checked_callbacks, number_of, refuse_single, refuse_spoilt, refuse_weightless, seed_of
 from ..lbfgs import minimise
 from ..network import Network
 from ..options import Options
@@ -95,6 +96,8 @@ class Run:
 
     def validate_on(self, rows: Any, targets: Array, weights: Array | None, X: Any, y: Any) -> None:
         """Scores on these samples after each epoch; X and y are for the scorer."""
+        if self.estimator.scoring is None and is_regressor(self.estimator):
+            refuse_single(len(targets))
         self.held = rows, targets, weights
         self._validate_on(chunks(rows, self.network.layer_sizes[0]), targets, weights, X, y)
 
