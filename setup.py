@@ -4,6 +4,8 @@ import gzip
 import os
 import platform
 import shlex
+import subprocess
+import sys
 import sysconfig
 import tarfile
 import time
@@ -19,7 +21,7 @@ KERNELS = "src/cmlp/kernels"
 # The builds for each processor, and what they ask of GCC and Clang.  Every 64-bit ARM has NEON.
 BUILDS = {
     "x86_64": {
-        "baseline": [],
+        "baseline": ["-march=x86-64"],  # what is common to all, lest a -march in $CFLAGS holds
         "avx2": ["-march=x86-64-v3"],
         "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     },
@@ -27,6 +29,13 @@ BUILDS = {
 }
 ONE = {"baseline": []}  # of other processors, and of cl.exe, which lacks vector types and makes plain loops
 MACHINES = {"amd64": "x86_64", "aarch64": "arm64"}
+# The subsets of x86-64-v3 and -v4 for compilers that do not know these names, as GCC below 11.
+V3 = (
+    "-march=x86-64 -msse3 -mssse3 -msse4.1 -msse4.2 -mpopcnt -mcx16 -msahf -mxsave -mavx -mavx2 -mfma -mf16c -mbmi"
+    " -mbmi2 -mlzcnt -mmovbe"
+)
+V4 = f"{V3} -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl"
+SPELLED_OUT = {"-march=x86-64-v3": V3.split(), "-march=x86-64-v4": V4.split()}
 PRECISIONS = {"f32": 0, "f64": 1}
 
 # a * b + c may be rounded once, and errno and traps are left out; nothing lets the compiler assume that
@@ -61,12 +70,24 @@ def target_platform():
 
 
 def target_machine():
-    """The processor built for: the platform tag's last part."""
+    """The processor built for, by the platform tag."""
     machine = target_platform().replace("-", "_").lower()
     for name in (*MACHINES, *BUILDS):
-        if machine.endswith(name):
+        if name in machine:
             return MACHINES.get(name, name)
     return MACHINES.get(platform.machine().lower(), platform.machine().lower())
+
+
+def builds():
+    """What each build asks of the compiler, the least of them first."""
+    system, left_out = target_platform().lower(), ()
+    if sys.maxsize < 2**32 or (system.startswith("win") and not CLANG_CL):  # the tag may be the kernel's, of 64 bits
+        return ONE
+    if system.startswith("macosx"):  # see cpu.h: it would never be chosen
+        left_out = ("avx512",)
+    elif system.startswith("mingw") and "llvm" not in system:  # see simd.h: GCC cannot
+        left_out = ("avx2", "avx512")
+    return {isa: flags for isa, flags in BUILDS.get(target_machine(), ONE).items() if isa not in left_out}
 
 
 def extension(name, flags=(), macros=()):
@@ -81,40 +102,52 @@ def extension(name, flags=(), macros=()):
 
 
 def extensions():
-    system = target_platform().split("-")[0]
-    builds = ONE if system.startswith("win") and not CLANG_CL else BUILDS.get(target_machine(), ONE)
-    if system == "macosx":  # see cpu.h: it would never be chosen
-        builds = {isa: flags for isa, flags in builds.items() if isa != "avx512"}
-    wanted = os.environ.get("CMLP_BUILDS", " ".join(builds)).split()
+    flags = builds()
+    wanted = os.environ.get("CMLP_BUILDS", " ".join(flags)).split()
     kernels = [
-        extension(f"_{isa}_{precision}", flags, [("CMLP_DOUBLE", double)])
-        for isa, flags in builds.items()
+        extension(f"_{isa}_{precision}", flags[isa], [("CMLP_DOUBLE", double)])
+        for isa in flags
         for precision, double in PRECISIONS.items()
         if isa in wanted
     ]
-    return [extension("_cpu"), extension("_call"), *kernels]
+    least = next(iter(flags.values()))
+    return [extension("_cpu", least), extension("_call", least), *kernels]
 
 
 class BuildExt(build_ext):
-    """Flags by compiler, and the modules in parallel.  Of flags that contradict each other those in $CFLAGS hold."""
+    """Flags by compiler, and the modules in parallel.
+
+    Of flags that contradict each other $CFLAGS hold against ours, and a module's instruction set against $CFLAGS.
+    """
 
     def build_extensions(self):
         msvc = self.compiler.compiler_type == "msvc"
+        if msvc and not self.compiler.initialized:  # before there are threads, each of which would
+            self.compiler.initialize(self.plat_name)
         if msvc and CLANG_CL:
             self.use_clang_cl()
         asked = shlex.split(os.environ.get("CFLAGS", ""))
         for ext in self.extensions:
-            flags = CL_FLAGS if msvc and not CLANG_CL else CFLAGS + ext.extra_compile_args
-            ext.extra_compile_args = [("/clang:" if msvc and CLANG_CL else "") + flag for flag in flags + asked]
+            flags = (CL_FLAGS if msvc and not CLANG_CL else CFLAGS) + asked + self.known(ext.extra_compile_args)
+            ext.extra_compile_args = [("/clang:" if msvc and CLANG_CL else "") + flag for flag in flags]
             if "-g" not in asked:
                 ext.extra_link_args = LINK_FLAGS.get(target_platform().split("-")[0], [])
         self.parallel = self.parallel or os.cpu_count()
         super().build_extensions()
 
+    def known(self, flags):
+        """In words that the compiler knows."""
+        if not SPELLED_OUT.keys() & set(flags) or self.compiler.compiler_type == "msvc":
+            return flags
+        preprocess = [*self.compiler.compiler_so, *flags, "-E", "-x", "c", os.devnull]
+        try:
+            refused = subprocess.run(preprocess, capture_output=True).returncode
+        except OSError:  # there is none, as the build will say
+            return flags
+        return [part for flag in flags for part in SPELLED_OUT.get(flag, [flag])] if refused else flags
+
     def use_clang_cl(self):
         """In cl.exe's place; it has no /GL, which needs /LTCG of the linker."""
-        if not self.compiler.initialized:
-            self.compiler.initialize(self.plat_name)
         self.compiler.cc = COMPILER
         processor = {"arm64": "aarch64"}.get(target_machine(), target_machine())
         self.compiler.compile_options.append(f"--target={processor}-pc-windows-msvc")  # its own may be another

@@ -179,7 +179,7 @@ LAYOUTS = {
     "tuple": lambda a: tuple(a.tolist()),
     "objects": lambda a: a.astype(object),
 }
-NUMBER_TYPES = ["bool", "int8", "uint8", "int64", "float16", "float32", "float64", "longdouble"]
+NUMBER_TYPES = ["bool", "int8", "uint8", "int64", "longlong", "float16", "float32", "float64", "longdouble"]
 VARIANTS = LAYOUTS | {name: (lambda a, name=name: a.astype(name)) for name in NUMBER_TYPES}
 
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -381,6 +382,20 @@ def test_kernels_of_no_such_instruction_set(isa):
 def test_kernels_of_no_such_precision(dtype):
     with pytest.raises(TypeError, match="expected one of float32, float64"):
         kernels(dtype)
+
+
+def test_a_long_double_that_is_as_small_as_a_double_is_none(monkeypatch):
+    """As on Windows and on macOS for arm64, where its dtype has a double's name and equals it."""
+    double = np.dtype("float64")
+    facts = {name: getattr(double, name) for name in ("name", "kind", "itemsize", "str", "isnative")}
+    small = SimpleNamespace(**facts, char="g", num=np.dtype("g").num, type=np.longdouble)
+    stand_in = SimpleNamespace(dtype=lambda _: small)
+    monkeypatch.setattr("cmlp.kernels.np", stand_in)
+    with pytest.raises(TypeError, match=r"^dtype='longdouble': expected one of float32, float64$"):
+        kernels("longdouble")
+    monkeypatch.setattr("cmlp.network.np", stand_in)
+    with pytest.raises(ValueError, match=r"^dtype='longdouble': expected one of float32, float64$"):
+        cmlp.Network((2, 2), dtype="longdouble")
 
 
 @every_isa

@@ -149,7 +149,7 @@ assert all((here / path.relative_to(tree)).read_bytes() == path.read_bytes() for
 CHECK
 }
 
-contents() { # wheels: nothing is wrong with what they hold
+contents() { # [--builds instruction sets], wheels: nothing is wrong with what they hold
     local before=$PATH
     PYTHON=$python_here venv contents lief
     python "$home/tools/wheel_contents.py" "$@" || fail "what $* hold"

@@ -1,13 +1,15 @@
 """What wheels may hold: `python tools/wheel_contents.py WHEEL...` prints each fault, and fails if there is one.
 
-No path of the machine that built it, no debug section, no executable stack, no path to look for libraries in, no symbol
-but the module's own, no instruction that its name does not allow, no file that should not be there, less than 2 MB,
-and tags that are those of its modules.  Modules of Linux, macOS and Windows are read by LIEF; binutils' objdump (or
-`$OBJDUMP`) decodes x86-64.  Nothing decodes arm64, whose one build asks for nothing.
+Every module that is built for its platform (`--builds "baseline avx2"`: with the kernels of these instruction sets) and
+no other, no path of the machine that built it, no debug section, no executable stack, no path to look for libraries in,
+no symbol but the module's own, no instruction that its name does not allow, no file that should not be there, less than
+2 MB, and tags that are those of its modules.  Modules of Linux, macOS and Windows are read by LIEF; binutils' objdump
+(or `$OBJDUMP`) decodes x86-64.  Nothing decodes arm64, whose one build asks for nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import fnmatch
 import os
 import re
@@ -15,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import lief
@@ -33,6 +35,15 @@ PATHS = re.compile(
 )
 OWN = {Path.home(), Path.cwd(), Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")}
 HERE = {str(path).encode() for path in OWN if len(path.parts) > 1}
+
+# The kernels in a wheel, by how its platform tag begins and ends.
+BUILDS = {
+    ("", "x86_64"): ("baseline", "avx2", "avx512"),
+    ("", "amd64"): ("baseline", "avx2", "avx512"),
+    ("macosx", "x86_64"): ("baseline", "avx2"),
+    ("", "aarch64"): ("neon",),
+    ("", "arm64"): ("neon",),
+}
 
 # Beyond SSE2, which every x86-64 has, encoded as SSE2 is.  tzcnt is not among them: older processors run it as bsf.
 NEWER = re.compile(
@@ -113,8 +124,7 @@ def wrong_instructions(isa: str, module: lief.Binary) -> Iterator[str]:
             found.setdefault(kind, text)
     if isa not in ALLOWED:
         yield f"instruction set {isa!r} is not of x86-64"
-    macs = {"newer"} if isinstance(module, lief.MachO.Binary) else set()  # each of Intel has SSE4.1, compilers take it
-    for kind in {*found} - ALLOWED.get(isa, set()) - macs - {None}:
+    for kind in {*found} - ALLOWED.get(isa, set()) - {None}:
         yield f"instruction beyond {isa} ({kind}): {found[kind]}"
     if not found or EXPECTED.get(isa) not in {None, *found}:
         yield f"no instruction of {isa}"
@@ -200,27 +210,50 @@ def wrong_paths(data: bytes) -> Iterator[str]:
         yield f"path {path.decode(errors='replace')}"
 
 
-def problems(wheel: Path) -> list[str]:
-    """What is wrong with a wheel, a line each."""
+def builds_for(platform: str) -> tuple[str, ...]:
+    """The instruction sets that a wheel of this platform tag has kernels for; the last that fits."""
+    found = [builds for (begin, end), builds in BUILDS.items() if platform.startswith(begin) and platform.endswith(end)]
+    return found[-1] if found else ()
+
+
+def modules_of(builds: Iterable[str]) -> set[str]:
+    return {"_cpu", "_call", *(f"_{isa}_{precision}" for isa in builds for precision in ("f32", "f64"))}
+
+
+def wrong_modules(names: Iterable[str], builds: Iterable[str]) -> Iterator[str]:
+    """What lacks among the compiled modules of these names in a wheel, and what is too much."""
+    found, expected = {Path(name).name.split(".")[0] for name in names}, modules_of(builds)
+    yield from (f"no module {name}" for name in sorted(expected - found))
+    yield from (f"module {name}: should not be there" for name in sorted(found - expected))
+
+
+def problems(wheel: Path, builds: Iterable[str] | None = None) -> list[str]:
+    """What is wrong with a wheel, a line each; expected are the kernels of these builds, or its platform's."""
     found = [] if wheel.stat().st_size < LIMIT else [f"{wheel.stat().st_size:,} bytes"]
-    modules = 0
+    modules = []
     with zipfile.ZipFile(wheel) as archive:
         for name in (name for name in archive.namelist() if not name.endswith("/")):
             data = archive.read(name)
             if not any(fnmatch.fnmatchcase(name, pattern) for pattern in FILES):
                 found.append(f"{name}: should not be there")
             if name.endswith((".so", ".pyd")):
-                modules += 1
+                modules.append(name)
                 found += [f"{name}: {problem}" for problem in wrong_module(wheel.name, name, data)]
             if not name.endswith(".py"):  # as they were written
                 found += [f"{name}: {problem}" for problem in wrong_paths(data)]
-    return found if modules else [*found, "no compiled module"]
+    if builds is None:
+        builds = builds_for(wheel.stem.split("-")[-1])
+    return [*found, *wrong_modules(modules, builds)]
 
 
-def main(names: list[str]) -> int:
-    code = 0 if names else 2
-    for wheel in map(Path, names):
-        found = problems(wheel)
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="wheel_contents.py")
+    parser.add_argument("--builds", type=str.split)
+    parser.add_argument("wheels", nargs="+", type=Path)
+    given = parser.parse_args(arguments)
+    code = 0
+    for wheel in given.wheels:
+        found = problems(wheel, given.builds)
         print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB, {len(found)} problems")
         for problem in found:
             print(f"  {problem}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import validation as check
 from .exceptions import DivergenceError
-from .kernels import kernels
+from .kernels import PRECISIONS, kernels
 from .kernels._call import Caller
 from .parameters import aligned_block, initialise, views
 from .threads import number_of_threads
@@ -26,7 +26,6 @@ DISTANCES = ("squared_error", "absolute_error", "huber", "log_cosh", "quantile")
 OUTPUTS = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisson": "exp"}
 LOSSES = (*OUTPUTS, *DISTANCES)
 SOLVERS = ("sgd", "adam", "adamw", "rmsprop")
-DTYPES = ("float32", "float64")
 LEAST = {"float32": 2.0**-149, "float64": 2.0**-1074}  # NumPy warns of its own where a thread flushes them to 0
 NEEDED = ("layer_sizes", "activation", "loss_name", "dtype", "parameters")  # in a pickle of any version
 MOST_UPDATES = 2**53
@@ -642,6 +641,7 @@ def precision(name: str, dtype: Any) -> np.dtype[Any]:
         result: np.dtype[Any] | None = np.dtype(dtype)
     except (TypeError, ValueError):  # UnicodeEncodeError is a ValueError
         result = None
-    if dtype is None or result is None or result.name not in DTYPES or not result.isnative:
-        raise ValueError(f"{name}={check.shown(dtype)}: expected one of {', '.join(DTYPES)}")
+    # By type: a long double as small as a double has its name, and equals it.
+    if dtype is None or result is None or result.type not in PRECISIONS or not result.isnative:
+        raise ValueError(f"{name}={check.shown(dtype)}: expected one of {', '.join(LEAST)}")
     return result

@@ -317,19 +317,22 @@ def _is_scalar(kind: type) -> bool:
     return hasattr(kind, "__float__") and not hasattr(kind, "__len__")
 
 
-def _arranged(array: Array, dtype: Any) -> Array:
+def arranged(array: Array, dtype: Any) -> Array:
     """C-contiguous and aligned, of this type; the array itself where it already is.
 
     np.require compares sets for that, and CPython 3.13 without the GIL then waits for a lock that it holds itself.
+    NumPy 1 leaves what another type of C holds in the same way, a long long or a long double, of that type.
     """
     result: Array = np.asanyarray(array, dtype, order="C")
+    if result.dtype.num != np.dtype(dtype).num:
+        result = result.view(dtype)
     return result if result.flags.aligned else result.copy("C")
 
 
 def in_precision(name: str, array: Array, dtype: np.dtype[Any], kernels: Kernels) -> Array:
     """C-contiguous, aligned, finite, in the network's precision; the array itself where it already is."""
     with np.errstate(over="ignore", under="ignore"):
-        result = _arranged(array, dtype)
+        result = arranged(array, dtype)
     bad = kernels.first_not_finite(result)
     if bad >= 0:
         given = array.flat[bad]
@@ -417,7 +420,7 @@ def class_indices(name: str, array: Array, n: int, C: int) -> Array:
     if wrong.any():
         first = entry(name, array, int(wrong.argmax()))
         raise ValueError(f"{first}: expected class indices, integers from 0 to {C - 1}")
-    return _arranged(array, np.intp)
+    return arranged(array, np.intp)
 
 
 def _check_range(name: str, rows: Array, loss: str) -> None:

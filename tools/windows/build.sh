@@ -90,7 +90,7 @@ wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/wheel
         bdist_wheel "--plat-name=$platform" -d "$work/wheel"
     quietly python -m wheel tags --remove "${python_tag[@]}" --platform-tag "$platform" "$work"/wheel/*.whl
     wheel=$(echo "$work"/wheel/*.whl)
-    contents "$wheel"
+    contents ${CMLP_BUILDS:+--builds "$CMLP_BUILDS"} "$wheel"
     mkdir -p "$cache/test-wheels"
     cp "$wheel" "$cache/test-wheels"
 }

@@ -34,8 +34,7 @@ def as_rows(name: str, X: Any, network: Network) -> Any:
     X = X.tocsr()
     _refuse_malformed(name, X)  # again: from other formats whatever they held has come along
     entries = check.in_precision(name, X.data, network.dtype, network._kernels)
-    columns = np.ascontiguousarray(X.indices, np.int32)
-    return entries, columns, np.ascontiguousarray(X.indptr, np.intp)
+    return entries, check.arranged(X.indices, np.int32), check.arranged(X.indptr, np.intp)
 
 
 def checked_samples(estimator: Any, name: str, X: Any, reset: bool, dtype: Any = "numeric") -> Any:

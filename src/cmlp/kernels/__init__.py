@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .interface import Kernels
 
 ORDER = ("baseline", "neon", "avx2", "avx512")  # slowest first
-PRECISIONS = {"float32": "f32", "float64": "f64"}
+PRECISIONS = {np.float32: "f32", np.float64: "f64"}  # a dtype's name can be a double's for a long double as small
 VARIABLE = "CMLP_ISA"
 
 __all__ = ["ISA", "REASON", "available", "built", "kernels", "show_config", "supported"]
@@ -64,10 +64,10 @@ def kernels(dtype: Any, isa: str = ISA) -> Kernels:
     """The module with the kernels for a precision, of any instruction set that can run here."""
     if isa != ISA and isa not in available():
         raise ValueError(f"isa={isa!r}: expected one of {', '.join(available())}")
-    name = np.dtype(dtype).name
-    if name not in PRECISIONS:
-        raise TypeError(f"dtype={name!r}: expected one of {', '.join(PRECISIONS)}")
-    return cast("Kernels", importlib.import_module(f"{__name__}._{isa}_{PRECISIONS[name]}"))
+    number = np.dtype(dtype).type
+    if number not in PRECISIONS:
+        raise TypeError(f"dtype={number.__name__!r}: expected one of {', '.join(of.__name__ for of in PRECISIONS)}")
+    return cast("Kernels", importlib.import_module(f"{__name__}._{isa}_{PRECISIONS[number]}"))
 
 
 def show_config() -> None:
