@@ -14,7 +14,7 @@ target='' reason=''
 
 finish() {
     local code=$?
-    [ -z "$target" ] || echo "$target: FAILED (${reason:-see above})"
+    [ -z "$target" ] || { code=1; echo "$target: FAILED (${reason:-see above})"; }
     rm -rf "$work" || true # what it holds may still be in use
     exit $code
 }
