@@ -175,6 +175,8 @@ find_mirror() { # `mirror`, of Debian, by apt's own sources, whether or not it h
     [ -n "$mirror" ] || fail "apt's sources name no mirror of Debian"
 }
 
+release_here() { (. /etc/os-release && echo "${VERSION_CODENAME:-}"); } # of Debian
+
 apt_of() { # release, architecture: `apt`, one of its own over the system's mirror, which knows nothing as installed
     local root=$work/apt-$1-$2 mirror
     find_mirror
@@ -197,6 +199,15 @@ debs() { # name, release, architecture, packages: these and what they depend on,
     quietly "${apt[@]}" install --download-only --yes "${@:4}"
     for deb in "$work/apt-$release-$architecture"/cache/archives/*.deb; do dpkg -x "$deb" "$folder"; done
     whole "$folder"
+}
+
+arm_python() { # CPython 3.11 for 64-bit ARM in $cache/python-arm64; -I of its headers, and none else, in $arm_include
+    local root=$cache/python-arm64/usr/include headers=$work/arm-include version=python3.11 # of Debian bookworm
+    debs python-arm64 bookworm arm64 $version lib$version-dev libstdc++6
+    mkdir -p "$headers/aarch64-linux-gnu"
+    ln -s "$root/$version" "$headers"
+    ln -s "$root/aarch64-linux-gnu/$version" "$headers/aarch64-linux-gnu"
+    arm_include=(-I"$headers/$version" -I"$headers")
 }
 
 source_of() { # name, release, source package: its original source in $cache/name, once

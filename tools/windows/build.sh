@@ -16,9 +16,7 @@ cross_tools() { # what cross_compile and windows_wine have in common
 }
 
 windows_files() { # once: tools, headers, and CPython, which PyPI has as a source distribution that only holds it
-    local release
-    release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    debs clang-cl "$release" "$(dpkg --print-architecture)" clang-19 clang-tools-19 lld-19 libwine-dev
+    debs clang-cl "$(release_here)" "$(dpkg --print-architecture)" clang-19 clang-tools-19 lld-19 libwine-dev
     source_of "cpython$windows_python" trixie "python$windows_python"
     kept "$windows" "$(declare -f windows_files)" && return
     mkdir -p "$windows"/{include,python}
