@@ -80,7 +80,7 @@ NAMES
     [ "$1" != clang-cl ] || export CC=clang-cl LD=lld-link
 }
 
-wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/wheels; its path is $wheel then
+wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/test-wheels/$target; its path is $wheel then
     local python_tag=() platform=${_PYTHON_HOST_PLATFORM//[-.]/_}
     [[ $platform != win* ]] || python_tag=(--python-tag "cp$windows_version" --abi-tag "cp$windows_version")
     build_tree build
@@ -89,6 +89,6 @@ wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/wheel
     quietly python -m wheel tags --remove "${python_tag[@]}" --platform-tag "$platform" "$work"/wheel/*.whl
     wheel=$(echo "$work"/wheel/*.whl)
     contents "$wheel"
-    mkdir -p "$cache/test-wheels"
-    cp "$wheel" "$cache/test-wheels"
+    mkdir -p "$cache/test-wheels/$target"
+    cp "$wheel" "$cache/test-wheels/$target"
 }
