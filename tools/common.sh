@@ -81,6 +81,16 @@ whole() {
     exec {fd}>&-
 }
 
+# `keyed folder key...` is the path of a folder with its key in its name: of what two trees may want different at once.
+# What nobody has asked for in a month goes.
+keyed() {
+    local lock
+    mkdir -p "$(dirname "$1")"
+    { find "$(dirname "$1")" -maxdepth 1 -name '*.lock' -mtime +30 2> /dev/null || true; } |
+        while read -r lock; do rm -rf "${lock%.lock}" "$lock"; done
+    echo "$1-$(cksum <<< "${*:2}" | cut -d' ' -f1)"
+}
+
 copy_source() { # folder: the tree without what was built in it
     mkdir -p "$1"
     tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ --exclude=.hypothesis -cf - \
@@ -110,14 +120,15 @@ build_tree() { # name: the tree in $cache/name, to build in; of the last time it
 
 # ---- Python ---------------------------------------------------------------------------------------
 
+constraints=$home/tools/constraints.txt
 interpreter='import sys, sysconfig; print(sys._base_executable, sys.version, sysconfig.get_config_var("EXT_SUFFIX"))'
 
 venv() { # name, requirements: for $PYTHON, into the cache, once, and again when $made_of changes; then on the PATH
-    local folder kind constraints=$home/tools/constraints.txt
+    local folder kind
     kind=$("${PYTHON:-python3}" -c "$interpreter")
-    folder=$cache/venvs/$1-$(cksum <<< "$kind" | cut -d' ' -f1)
+    folder=$(keyed "$cache/venvs/$1" "$kind" "${@:2}" "$(cat "$constraints")")
     shift
-    kept "$folder" "$@" "$(cat "$constraints")" "${made_of:-}" || {
+    kept "$folder" "${made_of:-}" || {
         "${PYTHON:-python3}" -m venv "$folder"
         quietly env -u _PYTHON_HOST_PLATFORM "$folder/bin/python" -m pip install --disable-pip-version-check \
             -c "$constraints" "$@" || fail "pip install $*" # for this platform, whatever is built for another
