@@ -93,10 +93,17 @@ keyed() {
 
 copy_source() { # folder: the tree without what was built in it
     mkdir -p "$1"
-    tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ --exclude=.hypothesis -cf - \
-        LICENSE MANIFEST.in {README,CHANGELOG,CONTRIBUTING,RELEASING}.md setup.py pyproject.toml \
-        docs src tests bench tools .ci |
+    tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ --exclude=.hypothesis \
+        --exclude='*.egg-info' -cf - LICENSE MANIFEST.in {README,CHANGELOG,CONTRIBUTING,RELEASING}.md setup.py \
+        pyproject.toml docs src tests bench tools .ci .github |
         tar -C "$1" -xf -
+}
+
+source_distribution() { # its path is $sdist then; `python` has setuptools, Cython and NumPy
+    copy_source "$work/tree"
+    (cd "$work/tree" && SOURCE_DATE_EPOCH=0 CMLP_BUILDS='' quietly python setup.py -q sdist) ||
+        fail "the source distribution"
+    sdist=$(echo "$work"/tree/dist/*.tar.gz)
 }
 
 sources() { # what the modules are compiled from, and how
