@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import cmlp
+
 HOME = Path(__file__).resolve().parents[1]
 scripts = pytest.mark.skipif(
     sys.platform != "linux" or not shutil.which("bash") or not shutil.which("flock"), reason="needs bash and flock"
@@ -77,6 +79,21 @@ def test_the_copy_of_the_tree_is_without_what_was_built(tmp_path):
     copied = {path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*")}
     assert {"setup.py", "src/cmlp/__init__.py", "tools/common.sh", ".ci/run", ".github/dependabot.yml"} <= copied
     assert [name for name in copied if name.endswith((".egg-info", ".so"))] == []
+
+
+@scripts
+@pytest.mark.parametrize(("changed", "code"), [(0, 0), (3600, 1)])
+def test_an_installation_that_is_older_than_the_sources(changed, code, tmp_path):
+    package = tmp_path / "site-packages" / "cmlp"
+    shutil.copytree(Path(cmlp.__file__).parent, package)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{package.parent}" exec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    newest = max(path.stat().st_mtime for path in [HOME / "setup.py", *(HOME / "src/cmlp/kernels").iterdir()])
+    for path in (package / "kernels").iterdir():
+        os.utime(path, (newest - changed, newest - changed))
+    done = run(f'installed "{python}"', tmp_path)
+    assert done.returncode == code, done.stderr
 
 
 def test_each_linter_is_of_one_version():

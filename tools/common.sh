@@ -144,7 +144,9 @@ venv() { # name, requirements: for $PYTHON, into the cache, once, and again when
     PATH=$folder/bin:$PATH
 }
 
-installed() { # [interpreter]: `python` has this tree's cmlp and what tests need: this interpreter, or one of the cache
+# `python` has this tree's cmlp and what tests need: this interpreter, by whose compiled modules' times nothing has changed
+# since, or one of the cache.
+installed() { # [interpreter]
     if [ $# -gt 0 ]; then
         need "$1" python3
         mkdir -p "$work/bin"
@@ -158,12 +160,17 @@ installed() { # [interpreter]: `python` has this tree's cmlp and what tests need
         made_of=$(find setup.py pyproject.toml src -type f | sort | xargs cat | cksum) venv installed '.[test]'
         cd "$home"
     fi
-    (cd / && python - "$home/src/cmlp") << 'CHECK' || fail "$(command -v python) has not this tree's cmlp, installed"
+    (cd / && python - "$home" "$@") << 'CHECK' || fail "$(command -v python) has not this tree's cmlp, installed"
 import pathlib, sys
 import cmlp
-here, tree = pathlib.Path(cmlp.__file__).parent, pathlib.Path(sys.argv[1])
+here, home = pathlib.Path(cmlp.__file__).parent, pathlib.Path(sys.argv[1])
+tree = home / "src/cmlp"
 assert here.parent.name.endswith("-packages")
 assert all((here / path.relative_to(tree)).read_bytes() == path.read_bytes() for path in tree.rglob("*.py"))
+if len(sys.argv) > 2:
+    compiled = [path for path in here.glob("kernels/_*") if path.suffix in (".so", ".pyd")]
+    sources = [home / "setup.py", *tree.glob("kernels/*.pyx"), *tree.glob("kernels/*.h")]
+    assert min(path.stat().st_mtime for path in compiled) >= max(path.stat().st_mtime for path in sources)
 CHECK
 }
 
