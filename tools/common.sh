@@ -14,7 +14,7 @@ target='' reason=''
 
 finish() {
     local code=$?
-    [ -z "$target" ] || echo "$target: FAILED (${reason:-see above})"
+    [ -z "$target" ] || { code=1; echo "$target: FAILED (${reason:-see above})"; }
     rm -rf "$work" || true # what it holds may still be in use
     exit $code
 }
@@ -81,12 +81,29 @@ whole() {
     exec {fd}>&-
 }
 
+# `keyed folder key...` is the path of a folder with its key in its name: of what two trees may want different at once.
+# What nobody has asked for in a month goes.
+keyed() {
+    local lock
+    mkdir -p "$(dirname "$1")"
+    { find "$(dirname "$1")" -maxdepth 1 -name '*.lock' -mtime +30 2> /dev/null || true; } |
+        while read -r lock; do rm -rf "${lock%.lock}" "$lock"; done
+    echo "$1-$(cksum <<< "${*:2}" | cut -d' ' -f1)"
+}
+
 copy_source() { # folder: the tree without what was built in it
     mkdir -p "$1"
-    tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ --exclude=.hypothesis -cf - \
-        LICENSE MANIFEST.in {README,CHANGELOG,CONTRIBUTING,RELEASING}.md setup.py pyproject.toml \
-        docs src tests bench tools .ci |
+    tar -C "$home" --exclude='*.so' --exclude='*.pyd' --exclude=__pycache__ --exclude=.hypothesis \
+        --exclude='*.egg-info' -cf - LICENSE MANIFEST.in {README,CHANGELOG,CONTRIBUTING,RELEASING}.md setup.py \
+        pyproject.toml docs src tests bench tools .ci .github |
         tar -C "$1" -xf -
+}
+
+source_distribution() { # its path is $sdist then; `python` has setuptools, Cython and NumPy
+    copy_source "$work/tree"
+    (cd "$work/tree" && SOURCE_DATE_EPOCH=0 CMLP_BUILDS='' quietly python setup.py -q sdist) ||
+        fail "the source distribution"
+    sdist=$(echo "$work"/tree/dist/*.tar.gz)
 }
 
 sources() { # what the modules are compiled from, and how
@@ -110,14 +127,15 @@ build_tree() { # name: the tree in $cache/name, to build in; of the last time it
 
 # ---- Python ---------------------------------------------------------------------------------------
 
+constraints=$home/tools/constraints.txt
 interpreter='import sys, sysconfig; print(sys._base_executable, sys.version, sysconfig.get_config_var("EXT_SUFFIX"))'
 
 venv() { # name, requirements: for $PYTHON, into the cache, once, and again when $made_of changes; then on the PATH
-    local folder kind constraints=$home/tools/constraints.txt
+    local folder kind
     kind=$("${PYTHON:-python3}" -c "$interpreter")
-    folder=$cache/venvs/$1-$(cksum <<< "$kind" | cut -d' ' -f1)
+    folder=$(keyed "$cache/venvs/$1" "$kind" "${@:2}" "$(cat "$constraints")")
     shift
-    kept "$folder" "$@" "$(cat "$constraints")" "${made_of:-}" || {
+    kept "$folder" "${made_of:-}" || {
         "${PYTHON:-python3}" -m venv "$folder"
         quietly env -u _PYTHON_HOST_PLATFORM "$folder/bin/python" -m pip install --disable-pip-version-check \
             -c "$constraints" "$@" || fail "pip install $*" # for this platform, whatever is built for another
@@ -126,7 +144,9 @@ venv() { # name, requirements: for $PYTHON, into the cache, once, and again when
     PATH=$folder/bin:$PATH
 }
 
-installed() { # [interpreter]: `python` has this tree's cmlp and what tests need: this interpreter, or one of the cache
+# `python` has this tree's cmlp and what tests need: this interpreter, by whose compiled modules' times nothing has changed
+# since, or one of the cache.
+installed() { # [interpreter]
     if [ $# -gt 0 ]; then
         need "$1" python3
         mkdir -p "$work/bin"
@@ -140,12 +160,17 @@ installed() { # [interpreter]: `python` has this tree's cmlp and what tests need
         made_of=$(find setup.py pyproject.toml src -type f | sort | xargs cat | cksum) venv installed '.[test]'
         cd "$home"
     fi
-    (cd / && python - "$home/src/cmlp") << 'CHECK' || fail "$(command -v python) has not this tree's cmlp, installed"
+    (cd / && python - "$home" "$@") << 'CHECK' || fail "$(command -v python) has not this tree's cmlp, installed"
 import pathlib, sys
 import cmlp
-here, tree = pathlib.Path(cmlp.__file__).parent, pathlib.Path(sys.argv[1])
+here, home = pathlib.Path(cmlp.__file__).parent, pathlib.Path(sys.argv[1])
+tree = home / "src/cmlp"
 assert here.parent.name.endswith("-packages")
 assert all((here / path.relative_to(tree)).read_bytes() == path.read_bytes() for path in tree.rglob("*.py"))
+if len(sys.argv) > 2:
+    compiled = [path for path in here.glob("kernels/_*") if path.suffix in (".so", ".pyd")]
+    sources = [home / "setup.py", *tree.glob("kernels/*.pyx"), *tree.glob("kernels/*.h")]
+    assert min(path.stat().st_mtime for path in compiled) >= max(path.stat().st_mtime for path in sources)
 CHECK
 }
 
@@ -175,6 +200,8 @@ find_mirror() { # `mirror`, of Debian, by apt's own sources, whether or not it h
     [ -n "$mirror" ] || fail "apt's sources name no mirror of Debian"
 }
 
+release_here() { (. /etc/os-release && echo "${VERSION_CODENAME:-}"); } # of Debian
+
 apt_of() { # release, architecture: `apt`, one of its own over the system's mirror, which knows nothing as installed
     local root=$work/apt-$1-$2 mirror
     find_mirror
@@ -197,6 +224,15 @@ debs() { # name, release, architecture, packages: these and what they depend on,
     quietly "${apt[@]}" install --download-only --yes "${@:4}"
     for deb in "$work/apt-$release-$architecture"/cache/archives/*.deb; do dpkg -x "$deb" "$folder"; done
     whole "$folder"
+}
+
+arm_python() { # CPython 3.11 for 64-bit ARM in $cache/python-arm64; -I of its headers, and none else, in $arm_include
+    local root=$cache/python-arm64/usr/include headers=$work/arm-include version=python3.11 # of Debian bookworm
+    debs python-arm64 bookworm arm64 $version lib$version-dev libstdc++6
+    mkdir -p "$headers/aarch64-linux-gnu"
+    ln -s "$root/$version" "$headers"
+    ln -s "$root/aarch64-linux-gnu/$version" "$headers/aarch64-linux-gnu"
+    arm_include=(-I"$headers/$version" -I"$headers")
 }
 
 source_of() { # name, release, source package: its original source in $cache/name, once

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 LIMIT = 15  # ms, of the processor; other work on the machine can only add to it
-PROCESSES = 21
+PROCESSES = 41
 CODE = "import numpy, time; start = time.process_time(); import cmlp; print(time.process_time() - start)"
 
 times = [float(subprocess.check_output([sys.executable, "-c", CODE])) * 1e3 for _ in range(PROCESSES)]

@@ -16,9 +16,7 @@ cross_tools() { # what cross_compile and windows_wine have in common
 }
 
 windows_files() { # once: tools, headers, and CPython, which PyPI has as a source distribution that only holds it
-    local release
-    release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    debs clang-cl "$release" "$(dpkg --print-architecture)" clang-19 clang-tools-19 lld-19 libwine-dev
+    debs clang-cl "$(release_here)" "$(dpkg --print-architecture)" clang-19 clang-tools-19 lld-19 libwine-dev
     source_of "cpython$windows_python" trixie "python$windows_python"
     kept "$windows" "$(declare -f windows_files)" && return
     mkdir -p "$windows"/{include,python}
@@ -82,7 +80,7 @@ NAMES
     [ "$1" != clang-cl ] || export CC=clang-cl LD=lld-link
 }
 
-wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/wheels; its path is $wheel then
+wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/test-wheels/$target; its path is $wheel then
     local python_tag=() platform=${_PYTHON_HOST_PLATFORM//[-.]/_}
     [[ $platform != win* ]] || python_tag=(--python-tag "cp$windows_version" --abi-tag "cp$windows_version")
     build_tree build
@@ -91,6 +89,6 @@ wheel() { # [--compiler=msvc]: by the environment that is set, into $cache/wheel
     quietly python -m wheel tags --remove "${python_tag[@]}" --platform-tag "$platform" "$work"/wheel/*.whl
     wheel=$(echo "$work"/wheel/*.whl)
     contents ${CMLP_BUILDS:+--builds "$CMLP_BUILDS"} "$wheel"
-    mkdir -p "$cache/test-wheels"
-    cp "$wheel" "$cache/test-wheels"
+    mkdir -p "$cache/test-wheels/$target"
+    cp "$wheel" "$cache/test-wheels/$target"
 }
