@@ -31,6 +31,7 @@ class Model:
     n_features_in_ : int
     feature_names_in_ : ndarray of str, (n_features_in_,), or None
         The columns of the data frame it was trained on; a data frame with others, or in another order, is refused.
+        Rows without these names, a list of Series for instance, are taken by place.
     loss_curve_ : list of float
         Mean training loss of each epoch, the L2 term included.
     validation_scores_ : list of float or None
@@ -167,7 +168,8 @@ class Model:
     def save(self, path: Any) -> None:
         """Writes the model to a file, which is replaced whole or left alone; a symbolic link to one is followed.
 
-        The file is in the safetensors format, with parameters W_1, b_1, ... as tensors; it holds no code.
+        The file is in the safetensors format, with parameters W_1, b_1, ... as tensors; it holds no code.  What
+        `network.step` leaves of a solver, Adam's moments for instance, is not in it; a pickle or a deep copy keeps it.
 
         Parameters
         ----------
@@ -252,7 +254,7 @@ def predict_proba(model: Model, X: ArrayLike) -> Array:
 
 
 def save(model: Model, path: Any) -> None:
-    """Writes a model to a file, for `load`: `model.save(path)`.
+    """Writes a model to a file, for `load`: `model.save(path)`, without the state of a solver.
 
     Parameters
     ----------

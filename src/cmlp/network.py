@@ -270,7 +270,8 @@ class Network(Caller):
         Returns
         -------
         Trace
-            z_l, o_l, delta_l, dW_l, db_l, the loss, and W_l, b_l before and after one step of SGD; prints as a table.
+            z_l, o_l, delta_l, grad_W_l, grad_b_l, the loss, and W_l, b_l before and after one step of SGD; prints as a
+            table.
 
         Raises
         ------
