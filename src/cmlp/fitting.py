@@ -549,8 +549,24 @@ def _weights_name(class_weight: Any, sample_weight: Any) -> str:
 
 
 def _check_scoring(scoring: Any) -> None:
-    if scoring is not None and not callable(scoring):
+    if callable(scoring):
+        refuse_metric(scoring)
+    elif scoring is not None:
         check.choice("scoring", scoring, SCORES)
+
+
+def refuse_metric(scoring: Any) -> None:
+    """A callable that does not take a model, X and y, as far as it says what it takes."""
+    import inspect  # here: `import cmlp` is to stay quick
+
+    try:
+        takes = inspect.signature(scoring)
+    except (TypeError, ValueError):
+        return
+    try:
+        takes.bind(None, None, None)
+    except TypeError as error:
+        raise TypeError(f"scoring={check.shown(scoring)}: expected a callable of a model, X and y ({error})") from None
 
 
 def number_of(scoring: Any, score: Any) -> float:
@@ -641,7 +657,8 @@ def _validator(
         return score_of(task, network.forward(X), targets, weights), loss
 
     if scoring in ("accuracy", "r2") and (scoring == "accuracy") != task.is_classifier:
-        raise ValueError(f"scoring={scoring!r}: expected another for {task.kind}")
+        own = "accuracy" if task.is_classifier else "r2"
+        raise ValueError(f"scoring={scoring!r}: expected {own}, loss or a callable for {task.kind}")
     if scoring in (None, "r2") and not task.is_classifier:
         refuse_single(len(X))
     return validate

@@ -51,7 +51,7 @@ class Model:
     ):
         for name, value, kind in (("network", network, Network), ("task", task, Task)):
             if not isinstance(value, kind):
-                raise TypeError(f"{name}={check.shown(value)}: expected a {kind.__name__}, as cmlp.fit gives it")
+                raise TypeError(f"{name}={check.shown(value)}: expected a {kind.__name__}; cmlp.fit makes models")
         self.network = network
         self._task = task
         self._history = history if history is not None else History()
@@ -272,7 +272,8 @@ def save(model: Model, path: Any) -> None:
 def _model(model: Any) -> Model:
     if not isinstance(model, Model):
         raise TypeError(
-            f"model={check.shown(model)}: expected a cmlp.Model, as cmlp.fit returns it; a Network can be pickled"
+            f"model={check.shown(model)}: expected a cmlp.Model, as cmlp.fit returns it; an estimator or a Network has "
+            "methods of its own, and can be pickled"
         )
     return model
 

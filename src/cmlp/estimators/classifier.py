@@ -606,7 +606,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         DivergenceError
             If the loss or the parameters become NaN or infinite; the estimator holds the last finite parameters.
         RuntimeError
-            If another thread is fitting this estimator.
+            If another thread, or a fit that called this, is fitting this estimator.
         OSError, ModelFileError
             If the checkpoint cannot be read, is damaged, or cannot be written when the training begins.
 
