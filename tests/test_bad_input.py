@@ -327,7 +327,7 @@ INDICES = {
     "too few": ([0, 1], ValueError, r"y has shape \(2,\): expected \(3,\)$"),
     "too many": ([0, 1, 2, 0], ValueError, r"y has shape \(4,\): expected \(3,\)$"),
     "empty": ([], ValueError, r"y has shape \(0,\): expected \(3,\)$"),
-    "0-d": (1, ValueError, r"y has shape \(\): expected \(3, 3\) or \(3,\)$"),
+    "0-d": (1, ValueError, r"y=1 has shape \(\): expected \(3, 3\) or \(3,\)$"),
     "a column": ([[0], [1], [2]], ValueError, r"y has shape \(3, 1\): expected \(3, 3\) or \(3,\)$"),
     "3-d": (np.zeros((3, 1, 3)), ValueError, r"y has shape \(3, 1, 3\): expected \(3, 3\) or \(3,\)$"),
 }  # fmt: skip
@@ -393,11 +393,11 @@ def targets_cases():
 
 
 ONE_TARGET = {
-    "too large": (3, r"y\[0\]=3: expected class indices, integers from 0 to 2$"),
-    "negative": (-1, r"y\[0\]=-1: expected class indices, integers from 0 to 2$"),
-    "a fraction": (0.5, r"y\[0\]=0\.5: expected class indices, integers from 0 to 2$"),
-    "NaN": (NAN, r"y\[0\]=nan: expected class indices, integers from 0 to 2$"),
-    "huge": (2**70, r"y\[0\]=1\.18\d*e\+21: expected class indices, integers from 0 to 2$"),
+    "too large": (3, r"y=3: expected a class index, an integer from 0 to 2$"),
+    "negative": (-1, r"y=-1: expected a class index, an integer from 0 to 2$"),
+    "a fraction": (0.5, r"y=0\.5: expected a class index, an integer from 0 to 2$"),
+    "NaN": (NAN, r"y=nan: expected a class index, an integer from 0 to 2$"),
+    "huge": (2**70, r"y=1\.18\d*e\+21: expected a class index, an integer from 0 to 2$"),
     "a short row": ([0.5, 0.5], r"y has shape \(2,\): expected a class index or \(3,\)$"),
     "an index with an axis": ([1], r"y has shape \(1,\): expected a class index or \(3,\)$"),
     "a batch of rows": ([[0.0, 0.0, 1.0]], r"y has shape \(1, 3\): expected a class index or \(3,\)$"),
@@ -430,7 +430,7 @@ WEIGHTS = {
     "too few": ([1, 1], ValueError, r" has shape \(2,\): expected \(3,\)$"),
     "too many": ([1, 1, 1, 1], ValueError, r" has shape \(4,\): expected \(3,\)$"),
     "empty": ([], ValueError, r" has shape \(0,\): expected \(3,\)$"),
-    "a number": (2.0, ValueError, r" has shape \(\): expected \(3,\)$"),
+    "a number": (2.0, ValueError, r"=2\.0 has shape \(\): expected \(3,\)$"),
     "a column": ([[1], [1], [1]], ValueError, r" has shape \(3, 1\): expected \(3,\)$"),
     "text": ("balanced", TypeError, r" has dtype <U8: expected real numbers$"),
     "words": (["a", "b", "c"], TypeError, r" has dtype <U1: expected real numbers$"),
@@ -478,6 +478,7 @@ KINDS = ": expected labels of one type, strings, integers or booleans$"
 TWO = ": expected two or more$"
 ANY_SHAPE = r": expected \(n,\) or \(n, outputs\)$"
 CLASS_KINDS = ": expected booleans, numbers or strings$"
+NO_TYPE = " holds integers that no type of 64 bits has room for: expected smaller labels or values$"
 COLUMNS_OF = (
     r": expected class labels \(n,\), indicators of 0 and 1 \(n, labels\), or, with loss='squared_error', values"
 )
@@ -491,8 +492,8 @@ Y_TO_FIT = {
         "too few values": (SAMPLES[1:, 0], rf" has shape \({N - 1},\): expected \({N}, 1\) or \({N},\)$"),
         "too few rows of values": (SAMPLES[1:], rf" has shape \({N - 1}, 4\): expected \({N}, 4\)$"),
         "too few indicators": (ONE_HOT[1:], rf" has shape \({N - 1}, 3\): expected indicators \({N}, 3\)$"),
-        "0-d": (1, r" has shape \(\)" + ANY_SHAPE),
-        "a string": ("roses", r" has shape \(\)" + ANY_SHAPE),
+        "0-d": (1, r"=1 has shape \(\)" + ANY_SHAPE),
+        "a string": ("roses", r"='roses' has shape \(\)" + ANY_SHAPE),
         "3-d": (np.zeros((N, 1, 3)), rf" has shape \({N}, 1, 3\)" + ANY_SHAPE),
         "3-d values": (np.full((N, 1, 3), 0.5), rf" has shape \({N}, 1, 3\)" + ANY_SHAPE),
         "empty": ([], r" has shape \(0,\): expected at least one label$"),
@@ -500,13 +501,13 @@ Y_TO_FIT = {
         "NaN among classes": (np.r_[NAN, CLASSES[1:]], r"\[0\]=nan: expected finite numbers$"),
         "NaN among values": (np.r_[SAMPLES[1:, 0], NAN], rf"\[{N - 1}\]=nan: expected finite numbers$"),
         "infinity": (np.r_[-INF, CLASSES[1:]], r"\[0\]=-inf: expected finite numbers$"),
-        "beyond 64 bits": ([1, 2**70] * 6, " holds integers of more than 64 bits: expected smaller labels or values$"),
-        "beyond float64": ([0.5, 10**400] * 6, " holds integers of more than 64 bits: expected smaller labels or val"),
+        "beyond 64 bits": ([1, 2**70] * 6, NO_TYPE),
+        "beyond float64": ([0.5, 10**400] * 6, NO_TYPE),
         "masked": (np.ma.masked_array(CLASSES, CLASSES == 1), " has 4 masked entries: expected none, fill or drop"),
         "masked in a list": ([np.ma.masked_array([1.5, 9], [0, 1])] * N, " has 12 masked entries: expected none"),
         "masked among integers": ([0, 1, MASKED] * 4, " has masked entries: expected none, fill or drop them first$"),
         "masked among integers of rows": ([(0,), (1,), (MASKED,)] * 4, " has masked entries: expected none, fill or"),
-        "of 64 bits and negative": ([2**63, -1] * 6, " holds integers of more than 64 bits: expected smaller labels"),
+        "of 64 bits and negative": ([2**63, -1] * 6, NO_TYPE),
         "integers that floats round": (
             [2**53 + 1, 2**53, 1.0] * 4,
             " holds 9007199254740993 among floats, which round it: expected integers alone, or of at most",
@@ -532,6 +533,7 @@ Y_TO_FIT = {
         "NaN among strings": (["a", NAN] * 6, " holds objects of type float, str" + KINDS),
         "None among strings": (["a", None] * 6, " holds objects of type NoneType, str" + KINDS),
         "numbers among strings": ([1, "a"] * 6, " holds objects of type int, str" + KINDS),
+        "tuples of two types": ([(1, "a")] * N, " holds objects of type int, str in rows of 2" + KINDS),
         "objects of two types": (np.array([1, "a"] * 6, object), " holds objects of type int, str" + KINDS),
         "booleans among integers": (np.array([2, True] * 6, object), " holds objects of type bool, int" + KINDS),
         "odd objects": ([Odd(), Odd()] * 6, " holds objects of type Odd" + KINDS),
@@ -551,7 +553,7 @@ Y_UNDER_A_LOSS = {
         "strings": (["a", "b"] * 6, TypeError, " has dtype <U1" + REAL),
         "None": (None, TypeError, "=None" + REAL),
         "empty": ([], ValueError, r" has shape \(0,\)" + ANY_SHAPE),
-        "0-d": (0.5, ValueError, r" has shape \(\)" + ANY_SHAPE),
+        "0-d": (0.5, ValueError, r"=0\.5 has shape \(\)" + ANY_SHAPE),
     },
     "poisson": {
         "negative": (SAMPLES[:, 0], ValueError, r"\[\d+, 0\]=-\S+: poisson expects entries of at least 0$"),
@@ -820,8 +822,8 @@ OPTIONS = {  # parameter: values with the error and what it says
         (-0.1, ValueError, r"^dropout=-0\.1: expected a finite number at least 0 and below 1$"),
         ("x", TypeError, "^dropout='x': expected a finite number"),
         (None, TypeError, "^dropout=None: expected a finite number"),
-        ([0.5, 0.5], ValueError, r"^dropout=\(0\.5, 0\.5\): expected a number or 1, one per hidden layer$"),
-        ([], ValueError, r"^dropout=\(\): expected a number or 1, one per hidden layer$"),
+        ([0.5, 0.5], ValueError, r"^dropout=\(0\.5, 0\.5\): expected a number or a sequence of 1, one per hidden"),
+        ([], ValueError, r"^dropout=\(\): expected a number or a sequence of 1, one per hidden layer$"),
         ([1.0], ValueError, r"^dropout\[0\]=1\.0: expected a finite number at least 0 and below 1$"),
         (["a"], TypeError, r"^dropout\[0\]='a': expected a finite number"),
         (np.array(1.0), ValueError, r"^dropout=array\(1\.\): expected a finite number at least 0 and below 1$"),
@@ -834,7 +836,7 @@ OPTIONS = {  # parameter: values with the error and what it says
         ("x", TypeError, "^max_grad_norm='x': expected a finite number above 0"),
     ],
     "class_weight": [
-        ("auto", ValueError, "^class_weight='auto': expected one of balanced$"),
+        ("auto", ValueError, "^class_weight='auto': expected a dict or 'balanced'$"),
         (1, TypeError, "^class_weight=1: expected a dict or 'balanced'$"),
         ([1, 2, 3], TypeError, r"^class_weight=\[1, 2, 3\]: expected a dict or 'balanced'$"),
         ({7: 1}, ValueError, r"^class_weight has 7: expected labels among \[0, 1, 2\]$"),
@@ -952,9 +954,9 @@ ACTIVATIONS = {
     "None among them": (("relu", None), TypeError, rf"activation\[1\]=None: expected {ACTIVATION_NAMES}$"),
     "a number among them": ((0, "relu"), TypeError, rf"activation\[0\]=0: expected {ACTIVATION_NAMES}$"),
     "a list among them": (("relu", ["relu"]), TypeError, rf"activation\[1\]=\['relu'\]: expected {ACTIVATION_NAMES}$"),
-    "too few": (("relu",), ValueError, r"activation=\('relu',\): expected a name or 2 names, one per hidden layer"),
-    "too many": (["relu"] * 3, ValueError, r"activation=\[('relu'(, )?){3}\]: expected a name or 2 names, one per"),
-    "none": ([], ValueError, r"activation=\[\]: expected a name or 2 names, one per hidden layer"),
+    "too few": (("relu",), ValueError, r"activation=\('relu',\): expected a name or a sequence of 2, one per"),
+    "too many": (["relu"] * 3, ValueError, r"activation=\[('relu'(, )?){3}\]: expected a name or a sequence of 2, one"),
+    "none": ([], ValueError, r"activation=\[\]: expected a name or a sequence of 2, one per hidden layer$"),
     "None": (None, TypeError, r"activation=None: expected a name or a name per hidden layer$"),
     "bytes": (b"relu", TypeError, r"activation=b'relu': expected a name or a name per hidden layer$"),
     "a number": (1, TypeError, r"activation=1: expected a name or a name per hidden layer$"),
@@ -989,7 +991,8 @@ def model_cases():
     }
     for where, call in calls.items():
         for value in (None, net(), Odd(), "x", {}, cmlp.Model):
-            message = pattern("model", value, "a cmlp.Model, as cmlp.fit returns it; a Network can be pickled")
+            expected = "a cmlp.Model, as cmlp.fit returns it; an estimator or a Network has methods of its own, and can"
+            message = pattern("model", value, f"{expected} be pickled")
             yield Case(f"{where}: model={value!r:.20}", bound(call, value), TypeError, message)
     needs = r"^predict_proba needs a classifier: this model is a regression$"
     yield Case(
@@ -1407,6 +1410,36 @@ def test_one_target_of_a_regression():
             net.step(SAMPLES[0], y)
     net = cmlp.Network((4, 3, 1), loss="squared_error", random_state=0)
     assert net.loss(SAMPLES[0], 1.0) == net.loss(SAMPLES[0], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "expected"),
+    [
+        ("poisson", -1, "y=-1: poisson expects entries of at least 0"),
+        ("binary_cross_entropy", 1.5, r"y=1\.5: binary_cross_entropy expects entries from 0 to 1"),
+        ("squared_error", NAN, "y=nan: expected a finite number"),
+        ("poisson", [-1], r"y\[0, 0\]=-1\.0: poisson expects entries of at least 0"),
+    ],
+)
+def test_a_number_that_is_no_target_has_no_place(loss, y, expected):
+    network = cmlp.Network((4, 3, 1), loss=loss, random_state=0)
+    for call in (network.loss, network.step, network.trace):
+        with pytest.raises(ValueError, match=f"^{expected}$"):
+            call(SAMPLES[0], y)
+
+
+def test_targets_of_one_axis_are_named_by_it():
+    network = cmlp.Network((4, 3, 1), loss="poisson", random_state=0)
+    with pytest.raises(ValueError, match=r"^y has shape \(11,\): expected \(12, 1\) or \(12,\)$"):
+        network.step(SAMPLES, np.zeros(11))
+    with pytest.raises(ValueError, match=r"^y\[2\]=-1\.0: poisson expects"):
+        network.step(SAMPLES, np.where(np.arange(N) == 2, -1, 1))
+
+
+def test_a_step_whose_loss_is_infinite_names_what_may_be_too_large():
+    network = cmlp.Network((4, 3, 1), loss="squared_error", random_state=0)
+    with pytest.raises(cmlp.DivergenceError, match=r"try smaller numbers in x and y, or a smaller learning_rate$"):
+        network.step(SAMPLES[0], 1e300)
 
 
 def test_long_doubles_that_float64_merges_are_no_labels():

@@ -135,7 +135,7 @@ def refusal(task, *arguments, **options):
     try:
         task(*arguments, **options)
     except RuntimeError as error:
-        if "another" not in str(error):
+        if "another" not in str(error) and "under way" not in str(error):
             raise
         return error
     return None
@@ -241,7 +241,7 @@ def test_a_fit_within_a_fit_is_refused():
     model.set_params(callbacks=lambda state: answers.append(refusal(state.model.fit, X, y)))
     model.fit(X, y)
     assert len(answers) == 2
-    assert all(isinstance(answer, RuntimeError) for answer in answers)
+    assert all("by the call under way, which a callback may not do too" in str(answer) for answer in answers)
     copied = copy.deepcopy(model.set_params(callbacks=None))
     np.testing.assert_array_equal(copied.fit(X, y).predict_proba(X), model.predict_proba(X))
 

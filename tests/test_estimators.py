@@ -23,6 +23,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.inspection import permutation_importance
+from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_predict, learning_curve
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -889,6 +890,16 @@ def test_a_scorer_that_does_not_suit_leaves_the_fit_from_before(scoring, options
     assert_same_arrays(model.coefs_, same.coefs_)
 
 
+def test_a_metric_is_no_scorer():
+    X, y = load("iris")
+    model = cmlp.MLPClassifier(**SMALL, scoring=accuracy_score, early_stopping=True)
+    state = dict(vars(model))
+    with pytest.raises(TypeError, match=r"^scoring=<function accuracy_score.*: expected a callable of a model, X and"):
+        model.fit(X, y)
+    assert vars(model) == state
+    assert model.set_params(scoring=make_scorer(accuracy_score)).fit(X, y).best_validation_score_ > 0
+
+
 @pytest.mark.parametrize("solver", [*EVERY_STOCHASTIC, "lbfgs"])
 @pytest.mark.parametrize("who", ["callbacks", "scoring"])
 def test_an_exception_in_a_later_epoch_leaves_the_best_parameters(solver, who):
@@ -1371,6 +1382,20 @@ def test_a_refused_first_fit_leaves_nothing(name):
             model.predict(X)
 
 
+@every_estimator
+@pytest.mark.parametrize("copied", [copy.copy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_parameters_that_are_assigned_before_any_fit_fit_nothing(name, copied):
+    X, y = load("iris")
+    model = both(name)[1]
+    model.coefs_, model.intercepts_ = [np.ones((X.shape[1], 1))], [np.ones(1)]
+    for each in (model, copied(model)):
+        for call in (each.predict, lambda X, each=each: each.score(X, y)):
+            with pytest.raises(NotFittedError):
+                call(X)
+    assert copied(model).coefs_[0].shape == (X.shape[1], 1)
+    assert_same_arrays(model.fit(X, y).coefs_, both(name)[1].fit(X, y).coefs_)
+
+
 DIVERGING = {
     "sgd": {"solver": "sgd", "learning_rate_init": 1e30},
     "large values": {"solver": "sgd", "activation": "identity"},
@@ -1467,6 +1492,17 @@ def test_a_malformed_sparse_matrix_is_refused(container, case):
         with pytest.raises(ValueError, match="is a malformed sparse matrix"):
             call(model, malformed(MALFORMED[case])(container), X, y)
     np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_sparse_arrays_of_other_than_two_axes_are_refused(axes):
+    X, y, _ = of_task("sparse")
+    S = sparse.coo_array(np.ones((2,) * axes))
+    model = ours("sparse", max_iter=1)
+    expected = r"is a sparse array of shape \(.*\): expected two axes, with a row for each sample$"
+    for call in (*SPARSE_CALLS.values(), lambda m, S, X, y: m.fit(X, S)):
+        with pytest.raises(ValueError, match=expected):
+            call(model, S, X, y)
 
 
 COO = """

@@ -337,7 +337,7 @@ def test_a_loss_that_does_not_fit_the_labels(y, loss):
 def test_a_model_of_other_parts_is_refused(parts):
     X, y = real_data("iris")
     fitted = cmlp.fit(X, y, max_iter=2, random_state=0)
-    with pytest.raises(TypeError, match=r"^(task='multiclass'|network=None): expected a (Task|Network), as cmlp\.fit"):
+    with pytest.raises(TypeError, match=r"^(task='multiclass'|network=None): expected a (Task|Network); cmlp\.fit"):
         cmlp.Model(**{"network": fitted.network, "task": fitted._task, **parts})
 
 

@@ -620,8 +620,9 @@ def test_trace_says_which_names_it_has():
     _, _, _, trace = traced()
     with pytest.raises(AttributeError, match=r"'z_4'.*z_3"):
         trace.z_4  # noqa: B018
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match=r"'z_4'.*z_3"):
         trace["z_4"]
+    assert "z_4" not in trace
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])

@@ -647,9 +647,14 @@ def test_a_quantile_without_its_loss_is_refused(loss, kind):
         fitted(*task(kind), loss=loss, quantile=0.9)
 
 
-@pytest.mark.parametrize(("scoring", "kind"), [("r2", "classes"), ("accuracy", "values")])
-def test_a_score_of_another_task_is_refused(scoring, kind):
-    with pytest.raises(ValueError, match=f"^scoring='{scoring}': expected another for"):
+def test_a_metric_is_no_scorer():
+    with pytest.raises(TypeError, match=r"^scoring=<function .*: expected a callable of a model, X and y \(too many"):
+        fitted(*table(), scoring=lambda y, predicted: 1.0, early_stopping=True)
+
+
+@pytest.mark.parametrize(("scoring", "kind", "expected"), [("r2", "classes", "accuracy"), ("accuracy", "values", "r2")])
+def test_a_score_of_another_task_is_refused(scoring, kind, expected):
+    with pytest.raises(ValueError, match=f"^scoring='{scoring}': expected {expected}, loss or a callable for"):
         fitted(*task(kind), scoring=scoring, early_stopping=True)
 
 

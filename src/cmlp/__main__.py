@@ -28,7 +28,7 @@ def _whole(least: int) -> Callable[[str], int]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m cmlp", description="A compiled multilayer perceptron.")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="train System A's network on scikit-learn's digits, one sample at a time")
+    demo = commands.add_parser("demo", help="train a network on scikit-learn's digits, one sample at a time")
     demo.add_argument("--epochs", type=_whole(1), default=40, help="epochs of training (default %(default)s)")
     demo.add_argument(
         "--seed", type=_whole(0), default=0, help="of the split, the weights and the shuffles (default %(default)s)"

@@ -43,7 +43,8 @@ class EpochState(NamedTuple):
     learning_rate : float
         Of the epoch just ended; the last update's where it changes from update to update.
     model : Model, MLPClassifier or MLPRegressor
-        As it is after this epoch.
+        As it is after this epoch: one object in all of them, which the training goes on to change.  What is to be kept
+        of an epoch takes ``copy.deepcopy(state.model)``.
     """
 
     epoch: int
@@ -160,7 +161,8 @@ def fit(
     sample_weight : array-like of shape (n,), optional
         Relative importance of the samples: factors of their losses, scaled to a mean of one.
     class_weight : dict or "balanced", optional
-        Weights by class, beside sample_weight: label to weight, 1 where left out, or n / (C * samples of the class).
+        Weights by class, beside sample_weight: label to weight, 1 where left out, or n / (C * samples of the class);
+        scaled with it to a mean of one.
     X_val, y_val : array-like, optional
         A validation set, which turns early stopping on and takes the place of the held-out part.
     scoring : {"accuracy", "r2", "loss"} or callable, optional
@@ -187,8 +189,8 @@ def fit(
     checkpoint : str, bytes or path-like, optional
         A file that the state of the training is written to, whole or not at all, before the first epoch, after every
         `checkpoint_every` and at the end.  Where it is there already, the training goes on from it and ends with the
-        same parameters, to the bit, as one that was never interrupted.  Each training needs a file of its own.  Not for
-        lbfgs.
+        same parameters, to the bit, as one that was never interrupted; one that converged, or that a callback ended,
+        is returned as it is, also for a larger max_iter.  Each training needs a file of its own.  Not for lbfgs.
     checkpoint_every : int, default 10
         Epochs.
 
@@ -202,7 +204,7 @@ def fit(
         For an argument that is out of its range, naming it.
     Exception
         What a callback or a function for `scoring` raises ends the training, and there is no model: one that is to
-        keep it puts ``state.model`` aside, or returns True to end the training.
+        keep it puts ``state.model`` aside, one object in all epochs, or returns True to end the training.
     DivergenceError
         If the loss or the parameters become NaN or infinite; its `model` has the last finite parameters or, with a
         validation set, the best so far.
@@ -547,8 +549,24 @@ def _weights_name(class_weight: Any, sample_weight: Any) -> str:
 
 
 def _check_scoring(scoring: Any) -> None:
-    if scoring is not None and not callable(scoring):
+    if callable(scoring):
+        refuse_metric(scoring)
+    elif scoring is not None:
         check.choice("scoring", scoring, SCORES)
+
+
+def refuse_metric(scoring: Any) -> None:
+    """A callable that does not take a model, X and y, as far as it says what it takes."""
+    import inspect  # here: `import cmlp` is to stay quick
+
+    try:
+        takes = inspect.signature(scoring)
+    except (TypeError, ValueError):
+        return
+    try:
+        takes.bind(None, None, None)
+    except TypeError as error:
+        raise TypeError(f"scoring={check.shown(scoring)}: expected a callable of a model, X and y ({error})") from None
 
 
 def number_of(scoring: Any, score: Any) -> float:
@@ -639,7 +657,8 @@ def _validator(
         return score_of(task, network.forward(X), targets, weights), loss
 
     if scoring in ("accuracy", "r2") and (scoring == "accuracy") != task.is_classifier:
-        raise ValueError(f"scoring={scoring!r}: expected another for {task.kind}")
+        own = "accuracy" if task.is_classifier else "r2"
+        raise ValueError(f"scoring={scoring!r}: expected {own}, loss or a callable for {task.kind}")
     if scoring in (None, "r2") and not task.is_classifier:
         refuse_single(len(X))
     return validate

@@ -111,12 +111,12 @@ class Task(NamedTuple):
         if self.classes is None or self.kind == "multilabel":
             raise ValueError(f"class_weight={check.shown(class_weight)}: expected None for {self.kind}")
         codes = targets.reshape(-1).astype(np.intp)
-        if isinstance(class_weight, str):
-            check.choice("class_weight", class_weight, ("balanced",))
+        if isinstance(class_weight, str) and class_weight == "balanced":
             counts = np.bincount(codes, minlength=len(self.classes))
             return (len(codes) / (len(self.classes) * counts))[codes]
         if not isinstance(class_weight, Mapping):
-            raise TypeError(f"class_weight={check.shown(class_weight)}: expected a dict or 'balanced'")
+            error = ValueError if isinstance(class_weight, str) else TypeError
+            raise error(f"class_weight={check.shown(class_weight)}: expected a dict or 'balanced'")
         return weights_of_classes(class_weight, self.classes)[codes]
 
     def probabilities(self, outputs: Array) -> Array:
@@ -169,7 +169,7 @@ def read_task(y: Any, loss: str | None) -> Task:
         return _regression(labels, _only("regression", loss, "squared_error", REGRESSION_LOSSES))
     labels = _one_column(labels)
     if labels.ndim != 1:
-        raise ValueError(f"y has shape {labels.shape}: expected (n,) or (n, outputs)")
+        raise ValueError(f"{check.shaped('y', labels)}: expected (n,) or (n, outputs)")
     return _classes(labels, loss)
 
 
@@ -213,7 +213,7 @@ def _other_than_indicators(labels: Array) -> str:
 
 def _regression(y: Array, loss: str) -> Task:
     if y.ndim not in (1, 2) or 0 in y.shape:
-        raise ValueError(f"y has shape {y.shape}: expected (n,) or (n, outputs)")
+        raise ValueError(f"{check.shaped('y', y)}: expected (n,) or (n, outputs)")
     return Task("regression", loss, 1 if y.ndim == 1 else y.shape[1], column=y.ndim == 1)
 
 
@@ -325,9 +325,14 @@ def _of_one_kind(name: str, labels: Array) -> Array:
         if numbers and all(issubclass(t, int | float | np.number) for t in types):
             return _as_floats(name, labels)
     except OverflowError:
-        raise ValueError(f"{name} holds integers of more than 64 bits: expected smaller labels or values") from None
+        raise ValueError(
+            f"{name} holds integers that no type of 64 bits has room for: expected smaller labels or values"
+        ) from None
     names = ", ".join(sorted(t.__name__ for t in types))
-    raise TypeError(f"{name} holds objects of type {names}: expected labels of one type, strings, integers or booleans")
+    rows = f" in rows of {labels.shape[1]}" if labels.ndim == 2 else ""  # as NumPy reads tuples
+    raise TypeError(
+        f"{name} holds objects of type {names}{rows}: expected labels of one type, strings, integers or booleans"
+    )
 
 
 def _as_integers(labels: Array) -> Array:

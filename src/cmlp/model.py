@@ -31,6 +31,7 @@ class Model:
     n_features_in_ : int
     feature_names_in_ : ndarray of str, (n_features_in_,), or None
         The columns of the data frame it was trained on; a data frame with others, or in another order, is refused.
+        Rows without these names, a list of Series for instance, are taken by place.
     loss_curve_ : list of float
         Mean training loss of each epoch, the L2 term included.
     validation_scores_ : list of float or None
@@ -50,7 +51,7 @@ class Model:
     ):
         for name, value, kind in (("network", network, Network), ("task", task, Task)):
             if not isinstance(value, kind):
-                raise TypeError(f"{name}={check.shown(value)}: expected a {kind.__name__}, as cmlp.fit gives it")
+                raise TypeError(f"{name}={check.shown(value)}: expected a {kind.__name__}; cmlp.fit makes models")
         self.network = network
         self._task = task
         self._history = history if history is not None else History()
@@ -167,7 +168,8 @@ class Model:
     def save(self, path: Any) -> None:
         """Writes the model to a file, which is replaced whole or left alone; a symbolic link to one is followed.
 
-        The file is in the safetensors format, with parameters W_1, b_1, ... as tensors; it holds no code.
+        The file is in the safetensors format, with parameters W_1, b_1, ... as tensors; it holds no code.  What
+        `network.step` leaves of a solver, Adam's moments for instance, is not in it; a pickle or a deep copy keeps it.
 
         Parameters
         ----------
@@ -252,7 +254,7 @@ def predict_proba(model: Model, X: ArrayLike) -> Array:
 
 
 def save(model: Model, path: Any) -> None:
-    """Writes a model to a file, for `load`: `model.save(path)`.
+    """Writes a model to a file, for `load`: `model.save(path)`, without the state of a solver.
 
     Parameters
     ----------
@@ -270,7 +272,8 @@ def save(model: Model, path: Any) -> None:
 def _model(model: Any) -> Model:
     if not isinstance(model, Model):
         raise TypeError(
-            f"model={check.shown(model)}: expected a cmlp.Model, as cmlp.fit returns it; a Network can be pickled"
+            f"model={check.shown(model)}: expected a cmlp.Model, as cmlp.fit returns it; an estimator or a Network has "
+            "methods of its own, and can be pickled"
         )
     return model
 

@@ -270,7 +270,8 @@ class Network(Caller):
         Returns
         -------
         Trace
-            z_l, o_l, delta_l, dW_l, db_l, the loss, and W_l, b_l before and after one step of SGD; prints as a table.
+            z_l, o_l, delta_l, grad_W_l, grad_b_l, the loss, and W_l, b_l before and after one step of SGD; prints as a
+            table.
 
         Raises
         ------
@@ -451,7 +452,7 @@ class Network(Caller):
 
     def _remedy(self) -> str:
         if self._kernels.first_not_finite(self.parameters) < 0:
-            return "try a smaller learning_rate"
+            return "try smaller numbers in x and y, or a smaller learning_rate"
         return "an earlier step has made the parameters infinite or NaN, start again with a smaller learning_rate"
 
     def _epoch(
@@ -538,6 +539,8 @@ class Network(Caller):
         alone = "a class index or " if self.loss_name == "cross_entropy" else "a number or " if C == 1 else ""
         if target.shape != (C,) and (target.ndim or not alone):
             raise ValueError(f"y has shape {target.shape}: expected {alone}({C},)")
+        if target.ndim == 0:
+            check.refuse_number("y", target, C, self.loss_name)
         return target
 
     def _batch(

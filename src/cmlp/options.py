@@ -113,7 +113,8 @@ class Options(NamedTuple):
         rates = self.dropout if isinstance(self.dropout, tuple) else (self.dropout,) * hidden
         if len(rates) != hidden:
             raise ValueError(
-                f"dropout={check.shown(self.dropout)}: expected a number or {hidden}, one per hidden layer"
+                f"dropout={check.shown(self.dropout)}: expected a number or a sequence of {hidden}, one per hidden "
+                "layer"
             )
         chances = [1 - rate for rate in (self.input_dropout, *rates)]
         return chances if min(chances) < 1 else None

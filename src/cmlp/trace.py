@@ -62,7 +62,10 @@ class Trace(Mapping[str, Any]):
             self._values |= {f"{name}_{layer}": array for layer, array in enumerate(arrays, 1)}
 
     def __getitem__(self, name: str) -> Any:
-        return self._values[name]
+        try:
+            return self._values[name]
+        except KeyError:
+            raise KeyError(f"a trace has no {name!r}: expected one of {', '.join(self._values)}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

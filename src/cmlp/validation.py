@@ -133,7 +133,7 @@ def per_layer(name: str, value: Any, layers: int, options: Sequence[str], aliase
     if not isinstance(named, Sequence) or isinstance(named, bytes):
         raise TypeError(f"{name}={shown(value)}: expected a name or a name per hidden layer")
     if len(named) != layers:
-        raise ValueError(f"{name}={shown(value)}: expected a name or {layers} names, one per hidden layer")
+        raise ValueError(f"{name}={shown(value)}: expected a name or a sequence of {layers}, one per hidden layer")
     known = (*options, *aliases)
     if isinstance(value, str):
         choice(name, value, known)
@@ -348,6 +348,11 @@ def finite(name: str, array: Array) -> None:
         raise ValueError(f"{entry(name, array, int(wrong.argmax()))}: expected finite numbers")
 
 
+def shaped(name: str, array: Array) -> str:
+    """The shape of an array in a message, and a value that is alone."""
+    return f"{name}{f'={shown(array.item())}' if array.ndim == 0 else ''} has shape {array.shape}"
+
+
 def entry(name: str, array: Array, flat: int) -> str:
     """An entry in a message: its place and value."""
     return f"{name}{_place(array, flat)}={array.flat[flat]!s}"
@@ -382,7 +387,7 @@ def weights(name: str, value: Any, n: int, dtype: np.dtype[Any], kernels: Kernel
         return None
     array = numeric_array(name, value)
     if array.shape != (n,):
-        raise ValueError(f"{name} has shape {array.shape}: expected ({n},)")
+        raise ValueError(f"{shaped(name, array)}: expected ({n},)")
     rounded = in_precision(name, array, dtype, kernels)
     if rounded.min() < 0:
         i = int(rounded.argmin())
@@ -401,14 +406,24 @@ def targets(name: str, value: Any, n: int, C: int, loss: str, dtype: np.dtype[An
     array = numeric_array(name, value)
     if loss == "cross_entropy" and array.ndim == 1:
         return class_indices(name, array, n, C)
-    if array.ndim == 1 and C == 1:
-        array = array.reshape(-1, 1)
-    if array.shape != (n, C):
+    if array.shape != (n, C) and (array.shape != (n,) or C > 1):
         wanted = f"({n}, {C})" + (f" or ({n},)" if C == 1 or loss == "cross_entropy" else "")
-        raise ValueError(f"{name} has shape {array.shape}: expected {wanted}")
-    rows = in_precision(name, array, dtype, kernels)
-    _check_range(name, rows, loss)
-    return rows
+        raise ValueError(f"{shaped(name, array)}: expected {wanted}")
+    checked = in_precision(name, array, dtype, kernels)
+    _check_range(name, checked, loss)
+    return checked.reshape(n, C)
+
+
+def refuse_number(name: str, value: Array, C: int, loss: str) -> None:
+    """One that is no target of a sample, by its name alone: among others it would have a place too."""
+    number = value.item()
+    if loss == "cross_entropy":
+        if not (0 <= number < C and number == int(number)):
+            raise ValueError(f"{name}={value}: expected a class index, an integer from 0 to {C - 1}")
+    elif not math.isfinite(number):
+        raise ValueError(f"{name}={value}: expected a finite number")
+    elif loss in TARGET_RANGES:
+        _check_range(name, value, loss)
 
 
 def class_indices(name: str, array: Array, n: int, C: int) -> Array:

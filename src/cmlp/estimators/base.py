@@ -11,6 +11,7 @@ from inspect import Parameter, signature
 from itertools import pairwise
 from numbers import Integral
 from operator import is_
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import validation as check
 from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError, memory_errors
-from ..fitting import opened_checkpoint
+from ..fitting import opened_checkpoint, refuse_metric
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
 from ..randomness import unmoved_if_refused
 from ..training import History, Samples, Solver
@@ -169,11 +170,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
     @contextmanager
     def _one_fit_at_a_time(self) -> Iterator[None]:
         """Refuses a fit while another one is under way in this process; one in the parent of a fork does not count."""
-        name, claim = f"{CLAIM}{os.getpid()}", object()
-        if self.__dict__.setdefault(name, claim) is not claim:
-            raise RuntimeError(
-                f"this {type(self).__name__} is being fitted by another call: give each thread an estimator of its own"
-            )
+        name, claim = f"{CLAIM}{os.getpid()}", [get_ident()]
+        holds = self.__dict__.setdefault(name, claim)
+        if holds is not claim:
+            by = "the call under way, which a callback may not do too"
+            if holds != claim:
+                by = "another thread: give each thread an estimator of its own"
+            raise RuntimeError(f"this {type(self).__name__} is being fitted by {by}")
         try:
             yield
         finally:
@@ -191,7 +194,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         copied = self._as_it_is(held)  # not of what a fit puts in its place meanwhile
         state = copied.__dict__
         coefs, network = state.get("coefs_"), state.get("_network")
-        assigned = "coefs_" in state and copied._network_at_hand() is not network
+        assigned = copied.__sklearn_is_fitted__() and copied._network_at_hand() is not network
         if assigned and held.get("coefs_") is coefs:
             names = ("_history", "_optimizer", "_network", "coefs_", "intercepts_", "n_layers_", "_views")
             held.update({name: state[name] for name in names if name in state})
@@ -205,6 +208,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
             self._validate_changed()
         hidden = self._hidden()
         self._refuse_contradictions(incremental, X_val, y_val)
+        if callable(self.scoring):
+            refuse_metric(self.scoring)
         saved = opened_checkpoint(self.checkpoint, self.checkpoint_every, self.solver)
         if incremental:
             self._begin_partial_fit(y, classes)
@@ -374,7 +379,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def _outputs(self, X: Any) -> Array:
         """o_L of every sample; of a copy, see above."""
-        if "coefs_" not in self.__dict__:
+        if not self.__sklearn_is_fitted__():
             check_is_fitted(self)
         network = self._network_at_hand()
         out: Array | None = None
@@ -401,18 +406,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
-        return "coefs_" in self.__dict__
+        """Parameters that were assigned before any fit say nothing of the outputs."""
+        return "coefs_" in self.__dict__ and "out_activation_" in self.__dict__
 
     def __getstate__(self) -> dict[str, Any]:
-        copied = self._as_it_is()
-        if "coefs_" in copied.__dict__:
+        copied, left_out = self._as_it_is(), {"_views", "_validated"}
+        if copied.__sklearn_is_fitted__():
             copied._network_at_hand()
+            left_out |= {"coefs_", "intercepts_"}
         state: dict[str, Any] = super(BaseMLP, copied).__getstate__()
-        return {
-            name: value
-            for name, value in state.items()
-            if name not in ("coefs_", "intercepts_", "_views", "_validated") and not name.startswith(CLAIM)
-        }
+        return {name: value for name, value in state.items() if name not in left_out and not name.startswith(CLAIM)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Parameters that the pickle's version did not have are at their defaults."""

@@ -105,8 +105,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     checkpoint : str, bytes, path-like or None, default None
         A file that `fit` writes the state of the training to, whole or not at all, before the first epoch, after every
         `checkpoint_every` and at the end.  Where it is there already, the training goes on from it and ends with the
-        same parameters, to the bit, as one that was never interrupted.  Each training needs a file of its own.  Not for
-        lbfgs, nor for partial_fit.
+        same parameters, to the bit, as one that was never interrupted; one that converged, or that a callback ended,
+        stays as it is, also for a larger max_iter.  Each training needs a file of its own.  Not for lbfgs, nor for
+        partial_fit.
     checkpoint_every : int, at least 1, default 10
         Epochs.
     class_weight : dict, "balanced", list of dict, or None, default None
@@ -605,7 +606,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         DivergenceError
             If the loss or the parameters become NaN or infinite; the estimator holds the last finite parameters.
         RuntimeError
-            If another thread is fitting this estimator.
+            If another thread, or a fit that called this, is fitting this estimator.
         OSError, ModelFileError
             If the checkpoint cannot be read, is damaged, or cannot be written when the training begins.
 
@@ -622,7 +623,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         """One more epoch over the given data, the solver's state carried on.
 
         The first call builds the network.  Parameters that were set since the last call hold from now on; another
-        solver, learning_rate, learning_rate_init or power_t starts the solver's state anew.  Not for solver="lbfgs".
+        solver, activation, learning_rate, learning_rate_init or power_t starts the solver's state anew.  Not for
+        solver="lbfgs".
 
         Parameters
         ----------

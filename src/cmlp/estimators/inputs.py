@@ -172,11 +172,13 @@ def naming(name: str, expected: str) -> Iterator[None]:
 def _refuse_malformed(name: str, X: Any) -> None:
     """Before anything walks it: SciPy's conversions do not look where they read and write."""
     try:
-        if X.ndim != 2:
-            raise ValueError(f"it has {X.ndim} axes")
-        CHECKS[X.format](X)
+        axes = X.ndim
+        if axes == 2:
+            CHECKS[X.format](X)
     except (ValueError, IndexError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise ValueError(f"{name} is a malformed sparse matrix: {error}; expected a sound one") from None
+    if axes != 2:
+        raise ValueError(f"{name} is a sparse array of shape {X.shape}: expected two axes, with a row for each sample")
 
 
 def _check_coordinates(X: Any) -> None:
