@@ -407,7 +407,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         """Parameters that were assigned before any fit say nothing of the outputs."""
-        return "coefs_" in self.__dict__ and "out_activation_" in self.__dict__
+        held = self.__dict__  # coefs_ alone may have been assigned
+        return "coefs_" in held and ("_network" in held or "out_activation_" in held)
 
     def __getstate__(self) -> dict[str, Any]:
         copied, left_out = self._as_it_is(), {"_views", "_validated"}
