@@ -646,5 +646,5 @@ def precision(name: str, dtype: Any) -> np.dtype[Any]:
         result = None
     # By type: a long double as small as a double has its name, and equals it.
     if dtype is None or result is None or result.type not in PRECISIONS or not result.isnative:
-        raise ValueError(f"{name}={check.shown(dtype)}: expected one of {', '.join(LEAST)}")
+        raise ValueError(f"{name}={check.shown(dtype)}: expected one of {', '.join(of.__name__ for of in PRECISIONS)}")
     return result

@@ -407,7 +407,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         """Parameters that were assigned before any fit say nothing of the outputs."""
-        held = self.__dict__  # coefs_ alone may have been assigned
+        held = self.__dict__
         return "coefs_" in held and ("_network" in held or "out_activation_" in held)
 
     def __getstate__(self) -> dict[str, Any]:
