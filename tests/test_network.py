@@ -753,6 +753,31 @@ def test_a_step_is_the_same_however_its_arguments_come(loss, y):
     np.testing.assert_allclose(quick.parameters, plain.parameters, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32])
+@pytest.mark.parametrize("loss", [loss for loss in QUICK_TARGETS if loss != "cross_entropy"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_number_is_the_target_of_one_output(loss, kind, dtype):
+    quick, plain = (cmlp.Network((4, 5, 1), loss=loss, dtype=dtype, random_state=0) for _ in range(2))
+    x = np.array([0.5, -1.0, 0.25, 1.5], dtype)
+    for number in map(kind, (0.1, 0.9, 0.1)):
+        assert quick.step(x, number) == pytest.approx(plain.step(x.tolist(), [number]), rel=1e-6)
+    np.testing.assert_allclose(quick.parameters, plain.parameters, rtol=1e-5)
+    assert quick._step_one(x, kind(0.1), quick._engine.settings) is not None  # the quick way has taken it
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [("squared_error", float("nan")), ("squared_error", -np.inf), ("squared_error", np.float64(1e300)),
+     ("binary_cross_entropy", 1.5), ("binary_cross_entropy", np.float32(-0.5)), ("poisson", -1e-3)],
+)  # fmt: skip
+def test_a_number_out_of_range_is_no_target(loss, y):
+    net = cmlp.Network((4, 5, 1), loss=loss, dtype="float32", random_state=0)
+    before = net.parameters.copy()
+    with pytest.raises(ValueError, match=r"y(\[0\])?="):
+        net.step(np.ones(4, np.float32), y)
+    assert np.array_equal(net.parameters, before)
+
+
 def test_a_ruined_network_is_not_blamed_on_the_next_step():
     net = cmlp.Network((1, 1), loss="squared_error", dtype="float32", random_state=0)
     net.step([1e19], [1e15], learning_rate=1e10)

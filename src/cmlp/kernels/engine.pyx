@@ -4,7 +4,7 @@ from threading import Thread
 
 cimport cython
 cimport numpy as cnp
-from numpy import int32, integer, intp, unique
+from numpy import float32, int32, integer, intp, unique
 from libc.stdlib cimport free
 from cpython.exc cimport PyErr_CheckSignals
 
@@ -215,11 +215,12 @@ cdef class Engine(Predictor):
         """One update on one sample; returns the loss before it.  Begins and ends the training itself.
 
         None, with nothing done, unless `settings` are those of `set_solver` but for the learning rate, x is a finite
-        array (d_0,) of this precision and y a class index in range (under cross_entropy) or such an array (C,) in the
-        loss's range.
+        array (d_0,) of this precision and y a class index in range (under cross_entropy), a float in the loss's range
+        (the target of one output) or such an array (C,) in it.
         """
         cdef samples_t samples
         cdef intptr_t label
+        cdef real target
         if not is_as_it_stands(x, 1) or cnp.PyArray_DIM(x, 0) != self.net.d[0]:
             return None
         memset(&samples, 0, sizeof(samples))
@@ -233,6 +234,11 @@ cdef class Engine(Predictor):
                 return None
             label = int(y)
             samples.labels = &label
+        elif self.C == 1 and self.net.loss.kind != CROSS_ENTROPY and isinstance(y, (float, float32)):
+            target = y
+            if not in_range(self.net.loss.kind, 1, &target):
+                return None
+            samples.Y = &target
         else:
             return None
         if not all_finite(self.net.d[0], samples.X):
