@@ -44,9 +44,9 @@ def python(*arguments, isa=None, fails=False):
 
 
 ORDER = [
-    "exceptions", "kernels", "validation", "weights", "parameters", "threads", "trace", "files", "network", "labels",
-    "options", "training", "randomness", "checkpoints", "progress", "scores", "saved", "lbfgs", "model", "fitting",
-    "demo", "estimators", "__init__", "__main__",
+    "exceptions", "kernels", "validation", "parameters", "threads", "trace", "files", "network", "labels", "weights",
+    "options", "training", "randomness", "checkpoints", "progress", "scores", "saved", "lbfgs", "model", "callbacks",
+    "held_out", "fitting", "demo", "estimators", "__init__", "__main__",
 ]  # fmt: skip
 HEAVY = ["sklearn", "scipy", "torch", "pandas", "matplotlib", "tqdm"]
 

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import cmlp
+from cmlp.held_out import hold_out
 from cmlp.options import Options
-from cmlp.training import Solver, hold_out
+from cmlp.training import Solver
 
 every_validation = pytest.mark.parametrize("validation", ["held out", "passed"])
 both_precisions = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .callbacks import EpochState
 from .exceptions import DivergenceError, ModelFileError
-from .fitting import EpochState, fit
+from .fitting import fit
 from .kernels import show_config
 from .model import Model, load, predict, predict_proba, save
 from .network import Network

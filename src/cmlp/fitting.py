@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import validation as check
+from .callbacks import call_back, checked_callbacks
 from .exceptions import DivergenceError
-from .labels import CLASS_LOSSES, REGRESSION_LOSSES, Task, read_task, smoothed
+from .held_out import check_scoring, validation_set, validator
+from .labels import CLASS_LOSSES, REGRESSION_LOSSES, read_task, smoothed
 from .lbfgs import minimise
-from .model import Model, score_of
+from .model import Model
 from .network import Network, precision
 from .options import Options
 from .progress import Progress, say
-from .randomness import unmoved_if_refused
-from .training import Samples, Solver, Watch, hold_out, train
+from .randomness import seed_of, unmoved_if_refused
+from .training import Samples, Solver, Watch, train
 from .validation import Array
-from .weights import moderate
+from .weights import by_class, name_of_weights, relative
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .checkpoints import Checkpoint
-
-SCORES = ("accuracy", "r2", "loss")
-
-
-class EpochState(NamedTuple):
-    """What a callback is called with after each epoch; returning True ends the training.
-
-    Attributes
-    ----------
-    epoch : int
-        From 1 on.
-    loss : float
-        Mean training loss of the epoch, the L2 term included.
-    validation_loss, validation_score : float or None
-    learning_rate : float
-        Of the epoch just ended; the last update's where it changes from update to update.
-    model : Model, MLPClassifier or MLPRegressor
-        As it is after this epoch: one object in all of them, which the training goes on to change.  What is to be kept
-        of an epoch takes ``copy.deepcopy(state.model)``.
-    """
-
-    epoch: int
-    loss: float
-    validation_loss: float | None
-    validation_score: float | None
-    learning_rate: float
-    model: Any
 
 
 def fit(
@@ -372,7 +346,7 @@ def fit(
     hidden = _hidden(hidden_layer_sizes)
     options.keep(len(hidden))
     heard = checked_callbacks(callbacks)
-    _check_scoring(scoring)
+    check_scoring(scoring)
     label_smoothing = check.number("label_smoothing", label_smoothing, 0, 1, open_high=True)
     random = check.random_source("random_state", random_state)
     saved = opened_checkpoint(checkpoint, checkpoint_every, options.solver)
@@ -390,12 +364,12 @@ def fit(
             (X.shape[1], *hidden, task.outputs), activation, task.loss, chosen, random, out_activation, quantile
         )  # fmt: skip
         X, targets, weights = network._batch(X, task.targets("y", y, len(X)), sample_weight, one=False)
-        name = _weights_name(class_weight, sample_weight)
-        weights = _by_class(task, class_weight, "y", targets, weights, chosen)
-        weights = _relative(check.weights(name, weights, len(X), chosen, network._kernels))
+        name = name_of_weights(class_weight, sample_weight)
+        weights = by_class(task, class_weight, "y", targets, weights, chosen)
+        weights = relative(check.weights(name, weights, len(X), chosen, network._kernels))
         model = Model(network, task, feature_names_in_=columns)
-        rows, held = _validation_set(model, X, targets, weights, name, X_val, y_val, class_weight, options, random)
-        validate = None if held is None else _validator(model, held, scoring, y_val)
+        rows, held = validation_set(model, X, targets, weights, name, X_val, y_val, class_weight, options, random)
+        validate = None if held is None else validator(model, held, scoring, y_val)
         samples = Samples(X, smoothed(targets, task.outputs, label_smoothing, chosen), weights, rows)
         watch = Watch(network, model._history, options.tol, options.n_iter_no_change, validate)
         solver_run = Solver(options, seed_of(random) if options.keep(len(hidden)) else 0)
@@ -469,196 +443,7 @@ def opened_checkpoint(path: Any, every: Any, solver: str) -> Checkpoint | None:
     return Checkpoint(path, every)
 
 
-def call_back(heard: Sequence[Any], watch: Watch, solver: Solver, model: Any) -> bool:
-    """Whether one of the callbacks wants the training to end."""
-    if not heard:
-        return False
-    history = watch.history
-    validated = watch.validate is not None
-    scores = history.validation_scores_ if validated else None
-    losses = history.validation_loss_curve_ if validated else None
-    state = EpochState(
-        history.n_iter_, history.loss_curve_[-1], losses[-1] if losses else None, scores[-1] if scores else None,
-        solver.last_rate, model,
-    )  # fmt: skip
-    answers = [callback(state) for callback in heard]
-    refuse_spoilt(watch, solver)
-    return any(isinstance(answer, bool | np.bool_) and bool(answer) for answer in answers)
-
-
-def refuse_spoilt(watch: Watch, solver: Solver) -> None:
-    """Parameters that a callback has written NaN or infinity into, where training is not to blame."""
-    network = watch.network
-    bad = network._kernels.first_not_finite(network.parameters)
-    if bad >= 0:
-        best = watch.validate is not None and watch.history.best_parameters is not None
-        searches = solver.options.solver == "lbfgs"
-        kept = "of the best validation score" if best else "of the iteration" if searches else ""
-        raise ValueError(
-            f"a callback made parameters[{bad}]={network.parameters[bad]}: expected finite numbers; "
-            + (f"those {kept} are kept" if kept else "those from before are not kept")
-        )
-
-
-def checked_callbacks(callbacks: Any) -> Sequence[Any]:
-    heard = [] if callbacks is None else [callbacks] if callable(callbacks) else callbacks
-    if not isinstance(heard, list | tuple) or not all(map(callable, heard)):
-        raise TypeError(f"callbacks={check.shown(callbacks)}: expected a callable or a sequence of callables")
-    return heard
-
-
-def seed_of(random: Any) -> int:
-    """A seed for the kernels from a RandomState or a Generator."""
-    draw = random.randint if isinstance(random, np.random.RandomState) else random.integers
-    return int(draw(0, 2**63 - 1, dtype=np.int64))
-
-
 def _hidden(sizes: Any) -> tuple[int, ...]:
     if np.isscalar(sizes):
         return (check.whole("hidden_layer_sizes", sizes, 1, "a positive integer or a sequence of them"),)
     return check.sizes("hidden_layer_sizes", sizes, 0)
-
-
-def _relative(weights: Array | None) -> Array | None:
-    """Sample weights scaled to a mean of one, by way of a maximum of one so that no sum overflows."""
-    if weights is None:
-        return None
-    with np.errstate(under="ignore"):
-        share = weights / weights.max()
-        scaled: Array = share * share.dtype.type(len(share) / share.sum(dtype=np.float64))
-    return scaled
-
-
-def _by_class(
-    task: Task, class_weight: Any, name: str, targets: Array, weights: Array | None, dtype: np.dtype[Any]
-) -> Array | None:
-    """Sample weights times the weights of the samples' classes."""
-    if class_weight is None:
-        return weights
-    with np.errstate(over="ignore", under="ignore"):  # refused afterwards
-        factors = task.class_weights(class_weight, targets).astype(dtype)
-        product = factors if weights is None else factors * weights
-    if not factors.any():
-        raise ValueError(f"class_weight is zero for every class in {name}: expected at least one positive weight")
-    return product
-
-
-def _weights_name(class_weight: Any, sample_weight: Any) -> str:
-    given = {"class_weight": class_weight, "sample_weight": sample_weight}
-    return " * ".join(name for name, value in given.items() if value is not None)
-
-
-def _check_scoring(scoring: Any) -> None:
-    if callable(scoring):
-        refuse_metric(scoring)
-    elif scoring is not None:
-        check.choice("scoring", scoring, SCORES)
-
-
-def refuse_metric(scoring: Any) -> None:
-    """A callable that does not take a model, X and y, as far as it says what it takes."""
-    import inspect  # here: `import cmlp` is to stay quick
-
-    try:
-        takes = inspect.signature(scoring)
-    except (TypeError, ValueError):
-        return
-    try:
-        takes.bind(None, None, None)
-    except TypeError as error:
-        raise TypeError(f"scoring={check.shown(scoring)}: expected a callable of a model, X and y ({error})") from None
-
-
-def number_of(scoring: Any, score: Any) -> float:
-    """What a function for `scoring` returned."""
-    said = f"scoring={check.shown(scoring)} returned {check.shown(score)}: expected a number, higher being better"
-    try:
-        if isinstance(score, str | bytes):
-            raise TypeError
-        number = float(score)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(said) from None
-    if math.isnan(number):
-        raise ValueError(said)
-    return number
-
-
-def refuse_single(held: int) -> None:
-    """As many samples to validate by R2."""
-    if held < 2:
-        raise ValueError(
-            "the validation set has 1 sample, of which R2 says nothing: expected more samples in X_val, or to hold "
-            "out of X, or scoring='loss'"
-        )
-
-
-def _validation_set(
-    model: Model, X: Array, targets: Array, weights: Array | None, weights_name: str, X_val: Any, y_val: Any,
-    class_weight: Any, options: Options, random: Any,
-) -> tuple[Array, tuple[Array, Array, Array | None] | None]:  # fmt: skip
-    """The rows to train on, and the inputs, targets and weights to validate on, if there are to be some."""
-    everything = np.arange(len(X), dtype=np.intp)
-    task, network = model._task, model.network
-    if X_val is not None:
-        check.same_columns("X_val", X_val, model.feature_names_in_)
-        X_val = network._rows(X_val, "X_val")
-        encoded = task.targets("y_val", y_val, len(X_val))
-        encoded = check.targets(
-            "y_val", encoded, len(X_val), task.outputs, network.loss_name, network.dtype, network._kernels
-        )  # fmt: skip
-        weights = _by_class(task, class_weight, "y_val", encoded, None, network.dtype)
-        return everything, (X_val, encoded, None if weights is None else moderate(weights)[0])
-    if not options.early_stopping:
-        return everything, None
-    stratify = targets.reshape(len(X)) if task.kind in ("binary", "multiclass") else None
-    rows, held = hold_out(len(X), options.validation_fraction, stratify, random)
-    if stratify is not None:
-        _refuse_unseen(task, stratify, rows)
-    refuse_weightless(weights_name, weights, rows, held)
-    weights = None if weights is None else weights.take(held)
-    return rows, (X.take(held, axis=0), targets.take(held, axis=0), weights)  # indexing would not name a MemoryError
-
-
-def _refuse_unseen(task: Task, classes: Array, rows: Array) -> None:
-    """A class of which nothing is left to train on."""
-    unseen = np.setdiff1d(classes, classes[rows])
-    if len(unseen):
-        label = task.decoded(unseen).tolist()[0]
-        raise ValueError(
-            f"early_stopping would hold out all samples of class {check.shown(label)}: expected more of them, or X_val "
-            "and y_val"
-        )
-
-
-def refuse_weightless(name: str, weights: Array | None, rows: Array, held: Array) -> None:
-    """A part of the samples, to train on or held out, that weighs nothing."""
-    if weights is not None and not (weights[rows].any() and weights[held].any()):
-        raise ValueError(
-            f"{name} is zero for all the {len(rows)} samples to train on, or for all the {len(held)} held out: "
-            "expected a positive one in each part, or X_val and y_val"
-        )
-
-
-def _validator(
-    model: Model, held: tuple[Array, Array, Array | None], scoring: Any, labels: Any
-) -> Callable[[], tuple[float, float]]:
-    """The score and the loss of the samples held; `labels` are y_val, if they came by it."""
-    X, targets, weights = held
-    task, network = model._task, model.network
-    if callable(scoring) and labels is None:
-        labels = task.decoded(targets)
-
-    def validate() -> tuple[float, float]:
-        loss = network._engine.loss(X, targets, weights, 0.0, True)
-        if callable(scoring):
-            return number_of(scoring, scoring(model, X, labels)), loss
-        if scoring == "loss":
-            return -loss, loss
-        return score_of(task, network.forward(X), targets, weights), loss
-
-    if scoring in ("accuracy", "r2") and (scoring == "accuracy") != task.is_classifier:
-        own = "accuracy" if task.is_classifier else "r2"
-        raise ValueError(f"scoring={scoring!r}: expected {own}, loss or a callable for {task.kind}")
-    if scoring in (None, "r2") and not task.is_classifier:
-        refuse_single(len(X))
-    return validate

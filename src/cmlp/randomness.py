@@ -1,4 +1,4 @@
-"""The state of a source of random numbers, to JSON and back with suspicion: NumPy itself sets what it is given."""
+"""Sources of random numbers: a seed of one, its state to JSON and back, with suspicion: NumPy sets what it is given."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ LARGEST = {  # by the name of an integer: places in a buffer that NumPy reads at
     "uinteger": 2**32 - 1,
 }
 LARGEST_WORD = 2**128 - 1
+
+
+def seed_of(random: Any) -> int:
+    """A seed for the kernels from a RandomState or a Generator."""
+    draw = random.randint if isinstance(random, np.random.RandomState) else random.integers
+    return int(draw(0, 2**63 - 1, dtype=np.int64))
 
 
 def state_of(random: RandomSource) -> dict[str, Any]:

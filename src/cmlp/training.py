@@ -12,7 +12,7 @@ from . import validation as check
 from .network import Network
 from .options import Options
 from .threads import number_of_threads
-from .validation import Array, RandomSource
+from .validation import Array
 
 SMALLEST_ADAPTIVE_RATE = 1e-6
 LONGEST_PLAN = 2**40  # epochs; many more cannot be counted in floats
@@ -327,22 +327,3 @@ def _patience(watch: Watch, solver: Solver, stalls: Callable[[bool], object]) ->
         return None
     watch.history.converged_ = True
     return "converged"
-
-
-def hold_out(n: int, fraction: float, classes: Array | None, random: RandomSource) -> tuple[Array, Array]:
-    """Indices to train on and indices to validate on, each class in both by its share.
-
-    The samples are put in random order within each class, and every k-th is held out.
-    """
-    held = max(1, round(n * fraction))
-    if held >= n:
-        raise ValueError(
-            f"validation_fraction={fraction} of {n} samples leaves none to train on: expected more samples"
-        )
-    order = np.arange(n, dtype=np.intp)
-    random.shuffle(order)
-    if classes is not None:
-        order = order[np.argsort(classes[order], kind="stable")]
-    taken = np.zeros(n, bool)
-    taken[((np.arange(held) + 0.5) * n / held).astype(np.intp)] = True
-    return np.sort(order[~taken]), np.sort(order[taken])

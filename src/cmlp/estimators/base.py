@@ -22,7 +22,8 @@ from sklearn.utils.validation import check_is_fitted
 from .. import validation as check
 from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError, memory_errors
-from ..fitting import opened_checkpoint, refuse_metric
+from ..fitting import opened_checkpoint
+from ..held_out import refuse_metric
 from ..network import ACTIVATION_ALIASES, ACTIVATIONS, Network, resolved_output
 from ..randomness import unmoved_if_refused
 from ..training import History, Samples, Solver

@@ -17,13 +17,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import _safe_indexing
 
 from .. import validation as check
+from ..callbacks import call_back, checked_callbacks, refuse_spoilt
 from ..checkpoints import Checkpoint
 from ..exceptions import DivergenceError
-from ..fitting import call_back, checked_callbacks, number_of, refuse_single, refuse_spoilt, refuse_weightless, seed_of
+from ..held_out import number_of, refuse_single, refuse_weightless
 from ..lbfgs import minimise
 from ..network import Network
 from ..options import Options
 from ..progress import say
+from ..randomness import seed_of
 from ..training import PLANNED, History, Samples, Solver, Watch, train
 from ..validation import Array
 from ..weights import moderate
