@@ -157,7 +157,8 @@ installed() { # [interpreter]
         alone installed
         copy_source "$work/source"
         cd "$work/source"
-        made_of=$(find setup.py pyproject.toml src -type f | sort | xargs cat | cksum) venv installed '.[test]'
+        made_of=$(find setup.py pyproject.toml src -type f | sort | xargs cat | cksum) \
+            venv "installed${CFLAGS:+-by-$CFLAGS}" '.[test]'
         cd "$home"
     fi
     (cd / && python - "$home" "$@") << 'CHECK' || fail "$(command -v python) has not this tree's cmlp, installed"
