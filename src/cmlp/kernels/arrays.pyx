@@ -91,6 +91,12 @@ cdef bint in_range(int loss, Py_ssize_t C, const real *y) noexcept:
     return low >= 0 or loss != POISSON
 
 
+cdef bint number_in_range(int loss, double y) noexcept:
+    """The same of the target of one output, before it is rounded to this precision."""
+    cdef bint bounded = loss == BINARY_CROSS_ENTROPY
+    return (0 if bounded or loss == POISSON else -REAL_MAX) <= y <= (1 if bounded else REAL_MAX)
+
+
 cdef real *reals(object a, Py_ssize_t rows, Py_ssize_t columns) except NULL:
     """The data of a C-contiguous rows x columns array (columns 0: of `rows` numbers) of this precision."""
     cdef int ndim = 2 if columns else 1

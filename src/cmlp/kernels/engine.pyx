@@ -235,9 +235,9 @@ cdef class Engine(Predictor):
             label = int(y)
             samples.labels = &label
         elif self.C == 1 and self.net.loss.kind != CROSS_ENTROPY and isinstance(y, (float, float32)):
-            target = y
-            if not in_range(self.net.loss.kind, 1, &target):
+            if not number_in_range(self.net.loss.kind, y):
                 return None
+            target = y
             samples.Y = &target
         else:
             return None
