@@ -215,7 +215,7 @@ class Unreadable:
 
 
 SPANS = [np.timedelta64(i, "s") for i in range(N)]
-DAYS = [np.datetime64("2020-01-01") + i for i in range(N)]
+DAYS = [np.datetime64("2020-01-01") + np.timedelta64(i, "D") for i in range(N)]
 RECORDS = np.zeros((N, 4), [("a", "f8"), ("b", "i4")])
 FINITE = "expected finite numbers"
 MASKED = np.ma.masked_array(1, True)
@@ -503,7 +503,7 @@ WEIGHTS = {
     "datetimes in a list": DAYS,
     "time spans in a list": SPANS,
     "time spans among objects": np.array(SPANS, object),
-    "a time span": np.timedelta64(3),
+    "a time span": np.timedelta64(3, "s"),
     "numbers as text": ["1"] * N,
     "numbers as text among objects": np.array(["1"] * N, object),
     "a complex number": 2 + 5j,

@@ -55,7 +55,7 @@ def hold_out(n: int, fraction: float, classes: Array | None, random: RandomSourc
         raise ValueError(
             f"validation_fraction={fraction} of {n} samples leaves none to train on: expected more samples"
         )
-    order = np.arange(n, dtype=np.intp)
+    order: Array = np.arange(n, dtype=np.intp)
     random.shuffle(order)
     if classes is not None:
         order = order[np.argsort(classes[order], kind="stable")]

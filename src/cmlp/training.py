@@ -130,7 +130,7 @@ class Solver:
         if options.learning_rate != "one_cycle" and self.epochs >= options.warmup_epochs:
             return None
         update = self.epochs * updates + np.arange(updates)
-        rates = np.full(updates, self.learning_rate)
+        rates: Array = np.full(updates, self.learning_rate)
         if options.learning_rate == "one_cycle":
             rates = one_cycle(update, min(options.max_iter, LONGEST_PLAN) * updates, options.learning_rate_init)
         if options.warmup_epochs > 0:

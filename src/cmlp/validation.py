@@ -213,7 +213,7 @@ def refuse_masked(name: str, value: Any) -> None:
         arrays = [value]
     else:
         return
-    masked = sum(int(np.ma.getmaskarray(array).sum()) for array in arrays)
+    masked = sum(int(np.count_nonzero(array.mask)) for array in arrays)
     if masked:
         raise ValueError(f"{name} has {masked} masked entries: expected none, fill or drop them first")
 
