@@ -3,6 +3,7 @@
 import gzip
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -36,6 +37,8 @@ V3 = (
 )
 V4 = f"{V3} -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl"
 SPELLED_OUT = {"-march=x86-64-v3": V3.split(), "-march=x86-64-v4": V4.split()}
+# In $CFLAGS these would hold beside a later -march: AVX in the module that asks the processor what it has.
+SUBSET = re.compile("-m(no-)?(3dnow|abm|apx|avx|bmi|f16c|fma|lzcnt|movbe|popcnt|sse|ssse|tbm|xop)")
 PRECISIONS = {"f32": 0, "f64": 1}
 
 # a * b + c may be rounded once, and errno and traps are left out; nothing lets the compiler assume that
@@ -114,10 +117,14 @@ def extensions():
     return [extension("_cpu", least), extension("_call", least), *kernels]
 
 
+def without_subsets(flags):
+    return [flag for flag in flags if not SUBSET.match(flag)]
+
+
 class BuildExt(build_ext):
     """Flags by compiler, and the modules in parallel.
 
-    Of flags that contradict each other $CFLAGS hold against ours, and a module's instruction set against $CFLAGS.
+    Of flags that contradict each other $CFLAGS hold against ours, and against $CFLAGS a module's instruction set.
     """
 
     def build_extensions(self):
@@ -127,6 +134,10 @@ class BuildExt(build_ext):
         if msvc and CLANG_CL:
             self.use_clang_cl()
         asked = shlex.split(os.environ.get("CFLAGS", ""))
+        if next(iter(builds().values())):  # setuptools has made $CFLAGS a part of the command
+            asked = without_subsets(asked)
+            if not msvc:
+                self.compiler.compiler_so = without_subsets(self.compiler.compiler_so)
         for ext in self.extensions:
             flags = (CL_FLAGS if msvc and not CLANG_CL else CFLAGS) + asked + self.known(ext.extra_compile_args)
             ext.extra_compile_args = [("/clang:" if msvc and CLANG_CL else "") + flag for flag in flags]

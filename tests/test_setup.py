@@ -22,7 +22,6 @@ gcc = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64") or not shutil.which("gcc"),
     reason="needs GCC on x86-64 Linux",
 )
-GCC = SimpleNamespace(compiler_type="unix", compiler_so=["gcc"])
 WIDTHS = {"baseline": 16, "avx2": 32, "avx512": 64}
 
 
@@ -66,9 +65,8 @@ PLATFORMS = {
 @pytest.mark.parametrize("name", PLATFORMS)
 def test_the_builds_of_a_platform(name, script, monkeypatch):
     compiler, builds = PLATFORMS[name]
-    monkeypatch.setenv("_PYTHON_HOST_PLATFORM", name.split()[0])
+    monkeypatch.setattr("sysconfig.get_platform", lambda: name.split()[0])
     monkeypatch.setattr("platform.machine", lambda: "riscv64" if "riscv" in name else "AMD64")
-    monkeypatch.setattr("os.name", "posix")  # elsewhere sysconfig takes no word of another platform
     if compiler:
         monkeypatch.setenv("CC", compiler)
     assert names(script) == modules(*builds)
@@ -76,13 +74,13 @@ def test_the_builds_of_a_platform(name, script, monkeypatch):
 
 @pytest.mark.parametrize("name", ["linux-x86_64", "linux-aarch64"])
 def test_a_python_of_32_bits_on_a_system_of_64(name, script, monkeypatch):
-    monkeypatch.setenv("_PYTHON_HOST_PLATFORM", name)
+    monkeypatch.setattr("sysconfig.get_platform", lambda: name)
     monkeypatch.setattr("sys.maxsize", 2**31 - 1)
     assert names(script) == modules("baseline")
 
 
 def test_builds_that_are_asked_for(script, monkeypatch):
-    monkeypatch.setenv("_PYTHON_HOST_PLATFORM", "linux-x86_64")
+    monkeypatch.setattr("sysconfig.get_platform", lambda: "linux-x86_64")
     monkeypatch.setenv("CMLP_BUILDS", "avx2")
     assert names(script) == modules("avx2")
 
@@ -103,23 +101,41 @@ def flags(script, compiler, monkeypatch):
     return {extension.name.rpartition(".")[2]: extension.extra_compile_args for extension in built}
 
 
-def macros(compiler_flags):
+def by_gcc():
+    """What setuptools compiles with, $CFLAGS in it."""
+    from distutils.ccompiler import new_compiler  # setuptools', once that is imported
+    from distutils.sysconfig import customize_compiler
+
+    compiler = new_compiler()
+    customize_compiler(compiler)
+    compiler.compiler_so[0] = "gcc"
+    return compiler
+
+
+def macros(command):
     """What simd.h is compiled with."""
     include = ["-include", SETUP.parent / "src" / "cmlp" / "kernels" / "simd.h", "-DCMLP_DOUBLE=0"]
-    preprocess = ["gcc", *compiler_flags, *include, "-dM", "-E", "-x", "c", os.devnull]
+    preprocess = [*command, *include, "-dM", "-E", "-x", "c", os.devnull]
     out = subprocess.run(preprocess, capture_output=True, text=True, check=True).stdout
     return {name: value for _, name, value in (f"{line} ".split(" ", 2) for line in out.splitlines())}
 
 
 @gcc
-@pytest.mark.parametrize("asked", ["", "-march=x86-64", "-march=nocona -mtune=haswell", "-march=haswell", "-O0 -g"])
+@pytest.mark.parametrize(
+    "asked",
+    ["", "-march=x86-64", "-march=nocona -mtune=haswell", "-march=haswell", "-mavx2 -mfma -mbmi2", "-mno-avx -mssse3",
+     "-O0 -g"],
+)  # fmt: skip
 def test_a_module_has_its_instruction_set_whatever_cflags_ask_for(asked, script, monkeypatch):
     monkeypatch.setenv("CFLAGS", asked)
-    for name, given in flags(script, GCC, monkeypatch).items():
+    compiler = by_gcc()
+    for name, given in flags(script, compiler, monkeypatch).items():
         isa = name.split("_")[1]
-        found = macros(given)
+        found = macros([*compiler.compiler_so, *given])
         assert int(found["VECTOR_BYTES"]) == WIDTHS.get(isa, 16), name
-        assert ("__AVX__" in found) == (isa in ("avx2", "avx512")), name
+        assert [wider in found for wider in ("__AVX__", "__FMA__", "__BMI2__", "__SSE3__")] == (
+            [isa in ("avx2", "avx512")] * 4
+        ), name
         assert ("__AVX512F__" in found) == (isa == "avx512"), name
         assert ("__OPTIMIZE__" in found) == ("-O0" not in asked), name
         assert [flag for flag in given if flag.startswith("-g")][-1] == ("-g" if "-g" in asked else "-g0"), name
@@ -128,7 +144,7 @@ def test_a_module_has_its_instruction_set_whatever_cflags_ask_for(asked, script,
 @gcc
 def test_an_old_compiler_gets_the_subsets_of_an_instruction_set(script, monkeypatch, tmp_path):
     """One that does not know x86-64-v3 and -v4; that this is all they are is asked of one that does."""
-    new = flags(script, GCC, monkeypatch)
+    new = flags(script, by_gcc(), monkeypatch)
     old = tmp_path / "gcc"
     old.write_text('#!/bin/sh\ncase "$*" in *march=x86-64-v*) exit 1;; esac\nexec gcc "$@"\n')
     old.chmod(0o755)
@@ -136,12 +152,12 @@ def test_an_old_compiler_gets_the_subsets_of_an_instruction_set(script, monkeypa
     assert not [flag for given in spelled.values() for flag in given if "-march=x86-64-v" in flag]
     for name in modules("avx2", "avx512"):
         assert [flag for flag in new[name] if "march=x86-64-v" in flag] or name in ("_cpu", "_call")
-        assert macros(spelled[name]) == macros(new[name])
+        assert macros(["gcc", *spelled[name]]) == macros(["gcc", *new[name]])
 
 
 @pytest.mark.parametrize("cc", ["", "clang-cl"])
 def test_a_compiler_of_windows_is_made_ready_before_there_are_threads(cc, script, monkeypatch):
-    monkeypatch.setenv("_PYTHON_HOST_PLATFORM", "win-amd64")
+    monkeypatch.setattr("sysconfig.get_platform", lambda: "win-amd64")
     monkeypatch.setenv("CC", cc)
     ready = []
     cl = SimpleNamespace(
