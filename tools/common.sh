@@ -158,7 +158,7 @@ installed() { # [interpreter]
         copy_source "$work/source"
         cd "$work/source"
         made_of=$(find setup.py pyproject.toml src -type f | sort | xargs cat | cksum) \
-            venv "installed${CFLAGS:+-by-$CFLAGS}" '.[test]'
+            venv "installed${CFLAGS:+-$(cksum <<< "$CFLAGS" | cut -d' ' -f1)}" '.[test]'
         cd "$home"
     fi
     (cd / && python - "$home" "$@") << 'CHECK' || fail "$(command -v python) has not this tree's cmlp, installed"

@@ -4,11 +4,14 @@ import math
 import zlib
 from collections import defaultdict
 
+import pytest
+
 
 def pytest_addoption(parser):
     parser.addoption("--share", type=float, default=1.0, help="how much of every parametrised test runs")
 
 
+@pytest.hookimpl(trylast=True)  # of what -k and -m have left
 def pytest_collection_modifyitems(config, items):
     tests = defaultdict(list)
     for item in items:
