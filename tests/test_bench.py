@@ -149,14 +149,14 @@ MACHINE = {
 
 
 class Slow(Cmlp):
-    """cmlp, twice."""
+    """cmlp by a clock that runs a hundred times as fast: on no machine it is the quicker one."""
 
     name = "slow"
 
     def clocked(self, *cell, **more):
         idiom, runner = super().clocked(*cell, **more)
         once = runner.seconds
-        runner.seconds = lambda repetitions: once(repetitions) + once(repetitions)
+        runner.seconds = lambda repetitions: 100 * once(repetitions)
         return idiom, runner
 
 
