@@ -394,6 +394,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):  # type: ignore[misc]
         """By one of scikit-learn's metrics, which by themselves take masked entries and times for values."""
         y = sound_labels(self, "y", y, numeric=is_regressor(self))
         weights = checked_weights(sample_weight, y)
+        if weights is not None and not weights.any():
+            raise ValueError("sample_weight is all zero: expected at least one positive weight")
         predictions = self.predict(X)
         with naming("X and y", "as many samples"):
             check_consistent_length(predictions, y)
