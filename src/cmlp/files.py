@@ -293,7 +293,7 @@ def _read_data(path: str, file: Any, length: int) -> bytes:
 
 
 def _read_header(path: str, file: Any, size: int) -> tuple[dict[str, Any], int]:
-    prefix = file.read(8)
+    prefix = file.read(8) or b""  # of a device that has nothing to give at the moment
     length = int.from_bytes(prefix, "little")
     if len(prefix) < 8 or length > min(size - 8, MAX_HEADER):
         raise ModelFileError(path, f"it is {size} bytes long and does not hold a header: truncated, or another format")
