@@ -134,9 +134,9 @@ class BuildExt(build_ext):
         if msvc and CLANG_CL:
             self.use_clang_cl()
         asked = shlex.split(os.environ.get("CFLAGS", ""))
-        if next(iter(builds().values())):  # setuptools has made $CFLAGS a part of the command
+        if any(ext.extra_compile_args for ext in self.extensions):
             asked = without_subsets(asked)
-            if not msvc:
+            if not msvc:  # setuptools has made $CFLAGS a part of the command
                 self.compiler.compiler_so = without_subsets(self.compiler.compiler_so)
         for ext in self.extensions:
             flags = (CL_FLAGS if msvc and not CLANG_CL else CFLAGS) + asked + self.known(ext.extra_compile_args)
