@@ -332,7 +332,7 @@ def test_config_of_this_process(capsys):
     assert shown["kernels built"] == ", ".join(built())
     assert shown["this CPU runs"] == ", ".join(supported())
     assert shown["cmlp runs"] == f"{ISA}: {REASON}"
-    assert shown["vectors of"] == f"{kernels('float64').vector_lanes() * 8} bytes"
+    assert shown["vectors of"] == f"{kernels('float32').vector_lanes() * 4} bytes"
     assert shown["NumPy"] == np.__version__
 
 
