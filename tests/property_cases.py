@@ -71,8 +71,8 @@ def cases(draw, most=70, scales=SCALES, losses=LOSSES, deepest=4):
     """Any architecture, loss, activation and build."""
     isa, dtype = draw(st.sampled_from(BUILDS))
     hidden = draw(st.lists(widths.filter(lambda width: width <= most), max_size=deepest))
-    sizes = (draw(widths), *hidden, draw(st.integers(1, 20)))
     loss = draw(st.sampled_from(losses))
+    sizes = (draw(widths), *hidden, draw(st.integers(2 if loss == "cross_entropy" else 1, 20)))
     options: dict[str, Any] = {"loss": loss, "quantile": draw(st.floats(0.02, 0.98))}
     if loss in DISTANCES:
         options["out_activation"] = draw(st.sampled_from(sorted(ACTIVATIONS)))

@@ -909,6 +909,11 @@ SIZES = {
         "zero units": ((4, 0, 3), r"\[1\]=0" + POSITIVE),
         "zero outputs": ((4, 0), r"\[1\]=0" + POSITIVE),
         "negative": ((4, -5, 3), r"\[1\]=-5" + POSITIVE),
+        "one output of a softmax": (
+            (4, 5, 1),
+            r"\[-1\]=1: a softmax of one output is always 1: expected two outputs or "
+            "more for cross_entropy, or loss='binary_cross_entropy'$",
+        ),
     },
     TypeError: {
         "a float": ((4, 5.0, 3), r"\[1\]=5\.0" + POSITIVE),
@@ -932,8 +937,8 @@ SIZES = {
         "800 TB": ((10**7, 10**7, 10), r"=\(10000000, 10000000, 10\): 100000110000010" + NO_ROOM),
         "64 bits": ((2**32, 2**32, 3), r"=\(4294967296, 4294967296, 3\): 18446744090889420803" + NO_ROOM),
         "64 bits to zero": ((2**63, 2, 3), r"=\(9223372036854775808, 2, 3\): 18446744073709551627" + NO_ROOM),
-        "63 bits in bytes": ((2**30, 2**30, 1), r"=\(1073741824, 1073741824, 1\): 1152921506754330625" + NO_ROOM),
-        "one wide layer": ((1, 2**62, 1), r"=\(1, 4611686018427387904, 1\): 13835058055282163713" + NO_ROOM),
+        "63 bits in bytes": ((2**30, 2**30, 2), r"=\(1073741824, 1073741824, 2\): 1152921507828072450" + NO_ROOM),
+        "one wide layer": ((1, 2**61, 2), r"=\(1, 2305843009213693952, 2\): 9223372036854775810" + NO_ROOM),
         "beyond 64 bits": ((10**30, 3), r"=\(10{30}, 3\): 30{29}3" + NO_ROOM),
     },
 }

@@ -114,6 +114,11 @@ class Network(Caller):
         hidden = len(self.layer_sizes) - 2
         self.activation = check.per_layer("activation", activation, hidden, ACTIVATIONS, ACTIVATION_ALIASES)
         self.loss_name = check.choice("loss", loss, LOSSES)
+        if self.loss_name == "cross_entropy" and self.layer_sizes[-1] == 1:
+            raise ValueError(
+                "layer_sizes[-1]=1: a softmax of one output is always 1: expected two outputs or more for "
+                "cross_entropy, or loss='binary_cross_entropy'"
+            )
         self.out_activation = resolved_output(out_activation, self.loss_name)
         self.quantile = check.number("quantile", quantile, 0, 1, open_low=True, open_high=True)
         self.dtype = precision("dtype", dtype)
