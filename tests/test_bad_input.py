@@ -911,8 +911,8 @@ SIZES = {
         "negative": ((4, -5, 3), r"\[1\]=-5" + POSITIVE),
         "one output of a softmax": (
             (4, 5, 1),
-            r"\[-1\]=1: a softmax of one output is always 1: expected two outputs or "
-            "more for cross_entropy, or loss='binary_cross_entropy'$",
+            r"\[-1\]=1: a softmax of one output is always 1: expected two outputs or more for cross_entropy, or "
+            "loss='squared_error' for a regression, 'binary_cross_entropy' for two classes$",
         ),
     },
     TypeError: {

@@ -117,7 +117,7 @@ class Network(Caller):
         if self.loss_name == "cross_entropy" and self.layer_sizes[-1] == 1:
             raise ValueError(
                 "layer_sizes[-1]=1: a softmax of one output is always 1: expected two outputs or more for "
-                "cross_entropy, or loss='binary_cross_entropy'"
+                "cross_entropy, or loss='squared_error' for a regression, 'binary_cross_entropy' for two classes"
             )
         self.out_activation = resolved_output(out_activation, self.loss_name)
         self.quantile = check.number("quantile", quantile, 0, 1, open_low=True, open_high=True)
